@@ -1,0 +1,158 @@
+"""Gaussian mixtures: data whose density, score and noise prediction are known exactly.
+
+Diffusing a mixture gives a mixture again, so what a network has to learn from samples is here a
+formula. It is the oracle of the book: with it, the error of a sampler is seen apart from the
+error of a network.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from minidiff import _validate as check
+from minidiff.forward import EpsFn
+from minidiff.schedule import Schedule
+
+
+class GaussianMixture:
+    """The law with density sum_k w_k N(x; mu_k, C_k), for any K and D, in float64.
+
+    Zero covariances are allowed: K points of equal weight are then a finite data set, and
+    ``eps_fn`` is the exact minimiser of the training loss over it (eq-finite-data).
+
+    Attributes:
+        weights: (K,) positive, summing to 1.
+        means: (K, D).
+        covs: (K, D, D) symmetric, positive semi-definite.
+
+    Raises:
+        TypeError: An argument is not a floating-point tensor.
+        ValueError: Shapes do not agree, a weight is not positive, the weights do not sum to 1,
+            or a covariance is not symmetric positive semi-definite.
+    """
+
+    def __init__(self, weights: Tensor, means: Tensor, covs: Tensor) -> None:
+        for name, value in (("weights", weights), ("means", means), ("covs", covs)):
+            check.floating(name, value)
+        if weights.ndim != 1 or means.ndim != 2 or len(weights) != len(means):
+            raise ValueError(
+                "means: expected shape (K, D) with K as in weights (K,), "
+                f"got {tuple(means.shape)} and weights {tuple(weights.shape)}"
+            )
+        k, d = means.shape
+        if covs.shape != (k, d, d):
+            raise ValueError(f"covs: expected shape {(k, d, d)}, got {tuple(covs.shape)}")
+        self.weights, self.means, self.covs = (
+            a.detach().to("cpu", torch.float64) for a in (weights, means, covs)
+        )
+        total = self.weights.sum().item()
+        if not (self.weights > 0).all() or abs(total - 1) > 1e-6:
+            raise ValueError(f"weights: expected positive entries summing to 1, got sum {total}")
+        self._var, self._axes = torch.linalg.eigh(self.covs)  # (K, D) and (K, D, D)
+        scale = self.covs.abs().amax().item()
+        if not torch.allclose(self.covs, self.covs.mT, rtol=0, atol=1e-9 * scale) or (
+            self._var.min().item() < -1e-9 * scale
+        ):
+            raise ValueError("covs: expected symmetric positive semi-definite ones, got others")
+        self._var = self._var.clamp(min=0)
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draws n points.
+
+        Args:
+            n: How many, >= 1.
+            generator: Where the randomness comes from; torch's global state by default.
+
+        Returns:
+            (n, D) float64.
+
+        Raises:
+            TypeError: ``n`` is not an int.
+            ValueError: ``n < 1``.
+        """
+        check.integer("n", n, 1)
+        k = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        z = torch.randn(n, self.means.shape[1], dtype=torch.float64, generator=generator)
+        return self.means[k] + torch.einsum("nde,ne->nd", self._axes[k], self._var[k].sqrt() * z)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Returns log p(x) (B,), stable in log space however far x (B, D) is from the modes.
+
+        Raises:
+            TypeError: ``x`` is not floating point.
+            ValueError: ``x`` is not (B, D), or a covariance is singular: there is no density.
+        """
+        log_joint, _ = self._terms(x, self._one(x))
+        return log_joint.logsumexp(1)
+
+    def score(self, x: Tensor) -> Tensor:
+        """Returns grad log p(x) (B, D): sum_k r_k(x) C_k^-1 (mu_k - x). (eq-gmm-score)
+
+        The responsibilities r_k are the posterior probabilities of the components.
+        Errors as ``log_prob``.
+        """
+        log_joint, pull = self._terms(x, self._one(x))
+        return (log_joint.softmax(1).unsqueeze(-1) * pull).sum(1)
+
+    def diffused(self, alpha_bar: float) -> "GaussianMixture":
+        """Returns the law of x_t: weights w_k, means sqrt(ab) mu_k, covariances ab C_k + (1-ab) I.
+
+        Args:
+            alpha_bar: How much of the data's variance is left, in [0, 1].
+
+        Raises:
+            ValueError: ``alpha_bar`` leaves [0, 1].
+
+        Equation: eq-gmm-diffused.
+        """
+        if not 0 <= alpha_bar <= 1:
+            raise ValueError(f"alpha_bar: expected a number in [0, 1], got {alpha_bar}")
+        eye = torch.eye(self.means.shape[1], dtype=torch.float64)
+        return GaussianMixture(
+            self.weights,
+            math.sqrt(alpha_bar) * self.means,
+            alpha_bar * self.covs + (1 - alpha_bar) * eye,
+        )
+
+    def eps_fn(self, schedule: Schedule) -> EpsFn:
+        """Returns the exact noise prediction E[eps | x_t] = -sqrt(1 - ab_t) grad log q_t(x_t).
+
+        It is what a perfect network would answer (eq-gmm-eps). Every sample of a batch may have
+        its own t. At t = 0 it needs covariances that are not singular.
+
+        Returns:
+            A function (x_t (B, D), t (B,) int64) -> eps (B, D).
+        """
+
+        def predict(x_t: Tensor, t: Tensor) -> Tensor:
+            check.index("t", t, 0, schedule.T)
+            alpha_bar = schedule.alpha_bar.to(x_t.device)[t]
+            log_joint, pull = self._terms(x_t, alpha_bar)
+            score = (log_joint.softmax(1).unsqueeze(-1) * pull).sum(1)
+            return -(1 - alpha_bar).sqrt().to(x_t).unsqueeze(1) * score
+
+        return predict
+
+    @staticmethod
+    def _one(x: Tensor) -> Tensor:
+        return torch.ones(1, dtype=torch.float64, device=getattr(x, "device", None))
+
+    def _terms(self, x: Tensor, alpha_bar: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns log w_k N_k(x) (B, K) and C_k^-1 (mu_k - x) (B, K, D), at alpha_bar (B,)."""
+        check.floating("x", x)
+        if x.ndim != 2 or x.shape[1] != self.means.shape[1]:
+            raise ValueError(
+                f"x: expected shape (B, {self.means.shape[1]}), got {check.describe(x)}"
+            )
+        ab = alpha_bar[:, None, None]
+        var = ab * self._var.to(x.device) + (1 - ab)  # (B, K, D), taken in float64
+        if not (var > 0).all():
+            raise ValueError("covs: expected positive definite ones at t = 0, got a singular one")
+        var, axes = var.to(x), self._axes.to(x)
+        delta = ab.sqrt().to(x) * self.means.to(x) - x.unsqueeze(1)  # (B, K, D)
+        along = torch.einsum("kde,bkd->bke", axes, delta)
+        log_joint = self.weights.log().to(x) - 0.5 * (
+            along.square() / var + (2 * math.pi * var).log()
+        ).sum(-1)
+        return log_joint, torch.einsum("kde,bke->bkd", axes, along / var)

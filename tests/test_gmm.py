@@ -1,0 +1,204 @@
+"""The exact mixture. Oracles: torch.distributions under autograd, quadrature, mpmath."""
+
+import math
+
+import mpmath
+import pytest
+import torch
+from torch import distributions as dist
+
+from minidiff.forward import q_sample, x0_from_eps
+from minidiff.gmm import GaussianMixture
+from minidiff.schedule import Schedule, linear_schedule
+
+F64 = torch.float64
+S = linear_schedule(1000)
+
+
+def mixture(k: int = 3, d: int = 2, seed: int = 0) -> GaussianMixture:
+    g = torch.Generator().manual_seed(seed)
+    a = torch.randn(k, d, d, dtype=F64, generator=g)
+    w = torch.rand(k, dtype=F64, generator=g) + 0.1
+    means = 3 * torch.randn(k, d, dtype=F64, generator=g)
+    return GaussianMixture(w / w.sum(), means, 0.3 * a @ a.mT + 0.1 * torch.eye(d, dtype=F64))
+
+
+def reference(m: GaussianMixture, alpha_bar: float = 1.0) -> dist.Distribution:
+    """The same law, written with another library's parts."""
+    eye = torch.eye(m.means.shape[1], dtype=F64)
+    cov = alpha_bar * m.covs + (1 - alpha_bar) * eye
+    parts = dist.MultivariateNormal(alpha_bar**0.5 * m.means, covariance_matrix=cov)
+    return dist.MixtureSameFamily(dist.Categorical(m.weights), parts)
+
+
+@pytest.mark.equation("eq-gmm-score")
+@pytest.mark.parametrize(("k", "d"), [(1, 1), (3, 2), (5, 4)])
+def test_density_and_score_agree_with_autograd(k: int, d: int) -> None:
+    m = mixture(k, d)
+    x = (4 * torch.randn(50, d, dtype=F64, generator=torch.Generator().manual_seed(1))).requires_grad_()
+    log_p = reference(m).log_prob(x)
+    (score,) = torch.autograd.grad(log_p.sum(), x)
+    assert (m.log_prob(x.detach()) - log_p).abs().max() < 1e-10
+    assert (m.score(x.detach()) - score).abs().max() < 1e-10
+
+
+@pytest.mark.equation("eq-gmm-diffused", "eq-gmm-eps", "eq-score-eps")
+def test_noise_prediction_honours_a_time_for_every_sample() -> None:
+    m = mixture()
+    t = torch.tensor([0, 1, 10, 250, 500, 1000])
+    x = torch.randn(6, 2, dtype=F64, generator=torch.Generator().manual_seed(2))
+    got = m.eps_fn(S)(x, t)
+    for i, time in enumerate(t.tolist()):
+        ab = S.alpha_bar[time].item()
+        row = x[i : i + 1].clone().requires_grad_()
+        (score,) = torch.autograd.grad(reference(m, ab).log_prob(row).sum(), row)
+        assert (got[i] + (1 - ab) ** 0.5 * score[0]).abs().max() < 1e-10
+        assert (m.diffused(ab).score(x[i : i + 1]) - score).abs().max() < 1e-10
+    assert torch.equal(got[0], torch.zeros(2, dtype=F64).mul(-1)) or (got[0] == 0).all()
+    single = m.eps_fn(S)(x.float(), t)
+    assert single.dtype == torch.float32 and (single - got).abs().max() < 1e-4
+
+
+@pytest.mark.equation("eq-gmm-diffused")
+def test_diffused_is_the_law_of_q_sample() -> None:
+    """Moments of every order at once: the characteristic function, by the definition of x_t."""
+    m, ab = mixture(), 0.37
+    w = torch.tensor([[0.3, -0.7], [1.1, 0.4], [-0.2, 0.9]], dtype=F64)
+
+    def characteristic(g: GaussianMixture, at: torch.Tensor) -> torch.Tensor:
+        phase = torch.polar(torch.ones(len(at), len(g.weights), dtype=F64), at @ g.means.T)
+        decay = torch.exp(-0.5 * torch.einsum("nd,kde,ne->nk", at, g.covs, at))
+        return (g.weights * decay * phase).sum(1)
+
+    noise = torch.exp(-0.5 * (1 - ab) * w.square().sum(1))
+    want = characteristic(m, ab**0.5 * w) * noise  # independent x_0 and eps: a product
+    assert (characteristic(m.diffused(ab), w) - want).abs().max() < 1e-14
+    assert torch.equal(m.diffused(1.0).means, m.means) and (m.diffused(0.0).means == 0).all()
+
+
+@pytest.mark.equation("eq-score-eps", "eq-gmm-eps", "eq-x0-from-eps")
+def test_tweedie_against_quadrature() -> None:
+    s = Schedule(torch.tensor([1, 0.37], dtype=F64))
+    w, mu = torch.tensor([0.3, 0.7], dtype=F64), torch.tensor([[-2.0], [1.0]], dtype=F64)
+    m = GaussianMixture(w, mu, torch.tensor([0.25, 0.09], dtype=F64).view(2, 1, 1))
+    x_t = torch.tensor([[0.4]], dtype=F64)
+    got = x0_from_eps(m.eps_fn(s)(x_t, torch.tensor([1])), x_t, 1, s).item()
+    x0 = torch.linspace(-8, 8, 20001, dtype=F64)
+    weight = reference(m).log_prob(x0[:, None]).exp()
+    weight = weight * torch.exp(-0.5 * (0.4 - 0.37**0.5 * x0) ** 2 / 0.63)
+    assert abs(got - (weight * x0).sum().item() / weight.sum().item()) < 1e-9
+    assert abs(got - 0.8109882) < 1e-7
+
+
+@pytest.mark.equation("eq-finite-data")
+def test_zero_covariance_is_the_exact_denoiser_of_a_data_set() -> None:
+    g = torch.Generator().manual_seed(0)
+    data = torch.randn(6, 2, dtype=F64, generator=g)
+    m = GaussianMixture(torch.full((6,), 1 / 6, dtype=F64), data, torch.zeros(6, 2, 2, dtype=F64))
+    x = torch.randn(5, 2, dtype=F64, generator=g)
+    for t in (1, 50, 400, 1000):
+        ab = S.alpha_bar[t].item()
+        logits = -0.5 * torch.cdist(x, ab**0.5 * data).square() / (1 - ab)
+        want = torch.stack([(row.softmax(0)[:, None] * data).sum(0) for row in logits])
+        got = x0_from_eps(m.eps_fn(S)(x, torch.full((5,), t)), x, t, S)
+        assert (got - want).abs().max() < 1e-9
+    assert all((row == data).all(1).any() for row in m.sample(20, g))
+    with pytest.raises(ValueError, match="singular"):
+        m.eps_fn(S)(x, torch.zeros(5, dtype=torch.int64))
+    with pytest.raises(ValueError, match="singular"):
+        m.log_prob(x)
+
+
+@pytest.mark.equation("eq-gmm-score")
+def test_far_from_the_modes_against_mpmath() -> None:
+    m = mixture(2, 1)
+    for far in (-1e3, 1e3, 1e6):
+        x = torch.tensor([[far]], dtype=F64)
+        with mpmath.workdps(60):
+            density = mpmath.mpf(0)
+            slope = mpmath.mpf(0)
+            for w, mu, c in zip(
+                m.weights.tolist(), m.means.flatten().tolist(), m.covs.flatten().tolist(), strict=True
+            ):
+                term = w * mpmath.npdf(far, mu, mpmath.sqrt(c))
+                density, slope = density + term, slope + term * (mu - mpmath.mpf(far)) / c
+            log_p, score = float(mpmath.log(density)), float(slope / density)
+        assert math.isclose(m.log_prob(x).item(), log_p, rel_tol=1e-12)
+        assert math.isclose(m.score(x).item(), score, rel_tol=1e-12)
+    single = m.score(torch.tensor([[1e6]]))
+    assert single.isfinite().all() and m.log_prob(torch.tensor([[-1e6]])).isfinite().all()
+
+
+def test_samples_follow_the_law() -> None:
+    m, n = mixture(), 200_000
+    x = m.sample(n, torch.Generator().manual_seed(0))
+    mean = m.weights @ m.means
+    second = (m.weights[:, None, None] * (m.covs + m.means[:, :, None] * m.means[:, None])).sum(0)
+    cov = second - mean[:, None] * mean
+    assert x.shape == (n, 2) and x.dtype == F64
+    assert ((x.mean(0) - mean).abs() < 4 * (cov.diag() / n).sqrt()).all()
+    assert ((x.T.cov() - cov).abs() < 0.02 * cov.diag().max()).all()
+    # Beyond two moments: the probability integral transform of a projection must be uniform.
+    line = torch.tensor([0.6, 0.8], dtype=F64)
+    std = torch.einsum("d,kde,e->k", line, m.covs, line).sqrt()
+    z = ((x @ line)[:, None] - m.means @ line) / std
+    u = (m.weights * dist.Normal(0.0, 1.0).cdf(z)).sum(1).sort().values
+    ks = (u - (torch.arange(n) + 0.5) / n).abs().max().item()
+    assert ks < 1.95 / n**0.5
+    again = m.sample(5, torch.Generator().manual_seed(7))
+    assert torch.equal(again, m.sample(5, torch.Generator().manual_seed(7)))
+
+
+def test_q_sample_of_samples_has_the_diffused_law() -> None:
+    m, n, t = mixture(), 200_000, 200
+    g = torch.Generator().manual_seed(3)
+    x0 = m.sample(n, g)
+    x_t = q_sample(x0, t, torch.randn(n, 2, dtype=F64, generator=g), S)
+    at = m.diffused(S.alpha_bar[t].item())
+    w = torch.tensor([0.8, -0.5], dtype=F64)
+    phase = (x_t @ w).cos().mean().item()
+    want = (
+        at.weights
+        * torch.exp(-0.5 * torch.einsum("d,kde,e->k", w, at.covs, w))
+        * (at.means @ w).cos()
+    ).sum().item()
+    assert abs(phase - want) < 4 / n**0.5
+
+
+W, M, C = torch.tensor([0.5, 0.5]), torch.zeros(2, 2), torch.eye(2).repeat(2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: GaussianMixture([0.5], M, C), TypeError, "weights: expected a floating-point"),
+        (lambda: GaussianMixture(W, M.long(), C), TypeError, "means: expected a floating-point"),
+        (lambda: GaussianMixture(W, torch.zeros(3, 2), C), ValueError, "means: expected shape"),
+        (lambda: GaussianMixture(W, torch.zeros(2), C), ValueError, "means: expected shape"),
+        (lambda: GaussianMixture(W[None], M, C), ValueError, "means: expected shape"),
+        (lambda: GaussianMixture(W, M, torch.eye(2)), ValueError, "covs: expected shape"),
+        (lambda: GaussianMixture(W * 1.1, M, C), ValueError, "weights: expected positive"),
+        (lambda: GaussianMixture(torch.tensor([1.5, -0.5]), M, C), ValueError, "weights: exp"),
+        (lambda: GaussianMixture(W, M, -C), ValueError, "covs: expected symmetric positive"),
+        (
+            lambda: GaussianMixture(W, M, torch.tensor([[1.0, 0.5], [0.0, 1.0]]).repeat(2, 1, 1)),
+            ValueError,
+            "covs: expected symmetric positive",
+        ),
+        (lambda: GaussianMixture(W, M, C).diffused(1.5), ValueError, "alpha_bar: expected a num"),
+        (lambda: GaussianMixture(W, M, C).diffused(-0.1), ValueError, "alpha_bar: expected a n"),
+        (lambda: GaussianMixture(W, M, C).sample(0), ValueError, "n: expected an int >= 1"),
+        (lambda: GaussianMixture(W, M, C).score(torch.zeros(3, 3)), ValueError, r"x: .*\(B, 2\)"),
+        (lambda: GaussianMixture(W, M, C).score(torch.zeros(3)), ValueError, r"x: .*\(B, 2\)"),
+        (lambda: GaussianMixture(W, M, C).log_prob([[0.0, 0.0]]), TypeError, "x: expected a flo"),
+        (
+            lambda: GaussianMixture(W, M, C).eps_fn(S)(torch.zeros(1, 2), torch.tensor([1001])),
+            ValueError,
+            "t: expected entries in 0..1000, got 1001..1001",
+        ),
+    ],
+)
+def test_bad_input(call, error, words) -> None:  # noqa: ANN001
+    with pytest.raises(error, match=words) as caught:
+        call()
+    assert str(caught.value)
