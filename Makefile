@@ -1,0 +1,61 @@
+# Two commands: `make book` and `make test`. Only python3 (3.11 or newer) and make are needed.
+PYTHON ?= python3
+PY := .venv/bin/python
+READY := .venv/.ready
+PYTEST := $(PY) -m pytest
+UNIT := $(PYTEST) tests --ignore=tests/test_pages.py
+
+.NOTPARALLEL:
+.PHONY: help book test unit mutants colab clean-book clean
+
+help:
+	@echo 'make book        set up, execute every notebook, render the book'
+	@echo 'make test        set up, run everything that tests the package and the book'
+	@echo 'make unit        the quick loop: unit tests alone'
+	@echo 'make mutants     flip signs and drop roots in the formulas: does a test notice?'
+	@echo 'make colab       run the notebooks as on Colab: fresh environment, empty folder'
+	@echo 'make clean-book  forget the rendered book and the stored results of its notebooks'
+	@echo 'make clean       forget everything that was made, the environment included'
+
+$(READY): requirements.txt pyproject.toml
+	@echo '== environment: .venv from requirements.txt (minutes the first time)'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "minidiff needs Python 3.11 or newer; say which with: make PYTHON=python3.x")'
+	test -x $(PY) || $(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet -r requirements.txt
+	$(PY) -m pip install --quiet --no-deps -e .
+	@touch $@
+
+book: $(READY)
+	$(PY) tools/build.py
+
+unit: $(READY)
+	$(UNIT)
+
+test: $(READY)
+	@echo '== style and types'
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+	@echo '== unit tests, with line and branch coverage'
+	$(UNIT) --cov --cov-report=term
+	@echo '== equations: labelled, implemented, tested'
+	$(PY) tools/ledger.py --check
+	@echo '== notebooks: stripped, and run by nbval'
+	$(PY) -m nbstripout --verify --keep-id --keep-count book/*.ipynb
+	$(PYTEST) --nbval-lax -W default -n 2 --dist loadfile book
+	@echo '== the rendered book, in a browser'
+	$(PY) tools/build.py
+	$(PYTEST) -rs tests/test_pages.py
+
+mutants: $(READY)
+	$(PY) tools/mutants.py
+
+colab: $(READY)
+	$(PY) tools/colab.py
+
+clean-book:
+	rm -rf _build book/equations.md
+
+clean: clean-book
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .coverage*
+	find minidiff tests tools book -name __pycache__ -prune -exec rm -rf {} +

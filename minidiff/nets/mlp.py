@@ -1,0 +1,64 @@
+"""A network for points of the plane, or of any other small dimension."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from minidiff import _validate as check
+from minidiff.nets.embedding import LevelEmbedding, check_level, zeroed
+
+
+class _Layer(nn.Module):
+    """x + W2 silu(W1 silu(x + embedding))."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(width, width), zeroed(nn.Linear(width, width))
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        return x + self.second(F.silu(self.first(F.silu(x + emb))))  # type: ignore[no-any-return]
+
+
+class MLP(nn.Module):
+    """Residual multilayer perceptron for (B, D) data; answers 0 before it is trained.
+
+    Args:
+        dim: D, the dimension of the data.
+        width: The number of features within.
+        depth: The number of residual layers.
+
+    Raises:
+        TypeError: An argument is not an int.
+        ValueError: An argument is not positive.
+    """
+
+    def __init__(self, dim: int = 2, width: int = 128, depth: int = 3) -> None:
+        super().__init__()
+        for name, value in (("dim", dim), ("width", width), ("depth", depth)):
+            check.integer(name, value, 1)
+        self.dim = dim
+        self.level = LevelEmbedding(width)
+        self.input = nn.Linear(dim, width)
+        self.layers = nn.ModuleList(_Layer(width) for _ in range(depth))
+        self.output = zeroed(nn.Linear(width, dim))
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        """Returns the answer, of the shape of ``x``: eps, v, x_0 or a score, as it was trained.
+
+        Args:
+            x: (B, D) points at that noise level.
+            level: (B,) floating point, in 0..pi/2: ``forward.noise_level`` of alpha_bar.
+
+        Raises:
+            TypeError: ``x`` or ``level`` is not floating point.
+            ValueError: A shape is off.
+        """
+        check.floating("x", x)
+        if x.ndim != 2 or x.shape[1] != self.dim:
+            raise ValueError(f"x: expected shape (B, {self.dim}), got {check.describe(x)}")
+        check_level("level", level, x)
+        emb = self.level(level)
+        h = self.input(x)
+        for layer in self.layers:
+            h = layer(h, emb)
+        out: Tensor = self.output(F.silu(h))
+        return out

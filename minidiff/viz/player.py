@@ -1,0 +1,212 @@
+"""The one interactive figure of the book: frames, a range for each axis, and a play button.
+
+A player is plain HTML, its data as JSON, and ``player.js``; it needs no kernel, no library and
+no network. Controls are the browser's own, so that they work by keyboard and are read aloud. It
+starts paused, and where a reader asks for reduced motion its button takes one step at a time.
+"""
+
+import html
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from importlib import resources
+
+import matplotlib.pyplot as plt
+import torch
+from torch import Tensor
+
+from minidiff import _validate
+from minidiff.viz import picture
+from minidiff.viz.picture import Picture
+from minidiff.viz.style import PALETTE
+
+_BOX = 1000  # the side of the square in which points have integer coordinates
+_POINT = 12  # their diameter
+_FAINT = 0.6  # the opacity of what stays
+_WIDTH = 420  # the square's side in CSS pixels
+_OWN_KEYS = 'data-lm-suppress-shortcuts="true"'  # or JupyterLab would take the arrow keys
+
+
+def play_images(
+    frames: Tensor,
+    axes: Mapping[str, Sequence[object]],
+    alt: str,
+    *,
+    cols: int | None = None,
+    scale: float | None = None,
+    row_titles: Sequence[str] | None = None,
+    column_titles: Sequence[str] | None = None,
+    caption: str | None = None,
+) -> Picture:
+    """Shows a grid of images that changes with one or several ranges.
+
+    Args:
+        frames: (F, N, C, H, W), C is 1 or 3, in [-1, 1]; what lies outside is clipped for display.
+        axes: for each range its name and its values, in words or numbers. There is a frame for
+            each combination, the last axis changing fastest; the button runs through the first.
+        alt: what there is to see.
+        cols: images in a row; N, but at most 10, unless given.
+        scale: the size of a pixel in CSS pixels; the grid shrinks with a narrower page. Unless
+            given, an image is about 56 CSS pixels wide.
+        row_titles: one text for each row, shown on its left.
+        column_titles: one text for each column, shown above it.
+        caption: plain text below the picture.
+
+    Raises:
+        TypeError: if ``frames`` is not a floating-point tensor, or ``cols`` not an int.
+        ValueError: if ``frames`` has another shape or holds NaN, ``axes`` does not fit it,
+            ``cols`` or ``scale`` is not positive, there is not one title for each row or
+            column, or ``alt`` is empty.
+    """
+    picture.check_images("frames", frames, "F", "N", "C", "H", "W")
+    _check_axes(axes, len(frames))
+    n = frames.shape[1]
+    cols = min(n, 10) if cols is None else cols
+    scale = picture.default_scale(frames) if scale is None else scale
+    pngs = [picture.image_grid(frame, cols) for frame in frames]
+    body = picture.image_html(pngs[0], alt, scale, -(-n // cols), cols, row_titles, column_titles)
+    player = _player_html(body, axes, [[picture.data_uri(png)] for png in pngs], caption)
+    return Picture(player, picture.enlarge(pngs[0], scale), alt)
+
+
+def play_points(
+    frames: Tensor,
+    axes: Mapping[str, Sequence[object]],
+    alt: str,
+    *,
+    limits: tuple[float, float],
+    color: Tensor | None = None,
+    background: Tensor | None = None,
+    caption: str | None = None,
+) -> Picture:
+    """Shows points in a square of the plane that move with one or several ranges.
+
+    Args:
+        frames: (F, N, 2); points outside the square are not shown.
+        axes: for each range its name and its values, in words or numbers. There is a frame for
+            each combination, the last axis changing fastest; the button runs through the first.
+        alt: what there is to see.
+        limits: the square's least and greatest coordinate, on both axes.
+        color: (N,) of dtype int64: the class of each point, an index into ``PALETTE``. Unless
+            given, all have the model's colour.
+        background: (M, 2): points that stay, drawn faintly in the data's colour.
+        caption: plain text below the picture.
+
+    Raises:
+        TypeError: if ``frames`` or ``background`` is not a floating-point tensor, or ``color``
+            not an int64 one.
+        ValueError: if ``frames``, ``background`` or ``color`` has another shape or other entries,
+            a coordinate is not finite, ``axes`` does not fit ``frames``, ``limits`` are not
+            increasing, or ``alt`` is empty.
+    """
+    _check_points("frames", frames, "F", "N", "2")
+    _check_axes(axes, len(frames))
+    n = frames.shape[1]
+    background = frames.new_zeros(0, 2) if background is None else background
+    _check_points("background", background, "M", "2")
+    low, high = limits
+    if not (low < high and math.isfinite(high - low)):
+        raise ValueError(f"limits: expected (low, high) with low < high, got {limits!r}")
+    colors = list(PALETTE.values())
+    if color is None:
+        color = torch.full((n,), list(PALETTE).index("model"))
+    if color.shape != (n,):
+        raise ValueError(f"color: expected shape ({n},), got {_validate.describe(color)}")
+    _validate.index("color", color, 0, len(colors) - 1)
+
+    classes = sorted(set(color.tolist()))
+    paths = [[_path(frame[color == k], low, high) for k in classes] for frame in frames]
+    slots = "".join(
+        f'<path class="frame" stroke="{colors[k]}" d="{path}"/>'
+        for k, path in zip(classes, paths[0], strict=True)
+    )
+    body = (
+        f'<svg viewBox="0 0 {_BOX} {_BOX}" role="img" aria-label="{html.escape(alt)}" '
+        f'style="display:block;width:100%;max-width:{_WIDTH}px;height:auto;fill:none;'
+        f'stroke-width:{_POINT};stroke-linecap:round">'
+        f'<path d="M1 1h998v998h-998z" style="stroke:currentColor;stroke-width:2;opacity:.4"/>'
+        f'<path stroke="{PALETTE["data"]}" opacity="{_FAINT}" d="{_path(background, low, high)}"/>'
+        f"{slots}</svg>"
+    )
+    still = _still(frames[0], [colors[k] for k in color.tolist()], background, limits)
+    return Picture(_player_html(body, axes, paths, caption), still, alt)
+
+
+def _check_axes(axes: Mapping[str, Sequence[object]], frames: int) -> None:
+    sizes = {name: len(values) for name, values in axes.items()}
+    if not sizes or 0 in sizes.values() or math.prod(sizes.values()) != frames:
+        raise ValueError(f"axes: expected a value for each of {frames} frames, got {sizes}")
+
+
+def _check_points(name: str, x: Tensor, *axes: str) -> None:
+    _validate.floating(name, x)
+    if x.ndim != len(axes) or x.shape[-1] != 2:
+        raise ValueError(
+            f"{name}: expected shape ({', '.join(axes)}), got {_validate.describe(x)}"
+        )
+    if not x.isfinite().all():
+        bad = int((~x.isfinite()).sum())
+        raise ValueError(f"{name}: expected finite coordinates, got {bad} that are not")
+
+
+def _path(points: Tensor, low: float, high: float) -> str:
+    """Returns (n, 2) as an SVG path of dots: about 8 characters a point."""
+    x = (points.detach().cpu().double() - low) / (high - low)
+    x = x[((0 <= x) & (x <= 1)).all(dim=1)]
+    x[:, 1] = 1 - x[:, 1]  # SVG's y points down
+    at, path = (0, 0), []
+    # A dot is a line of length 0 with round ends. Sorted, so that the moves between are short.
+    for to in sorted({(i, j) for i, j in (x * _BOX).round().int().tolist()}):
+        path.append(f"m{to[0] - at[0]}{to[1] - at[1]:+d}h0")
+        at = to
+    return "".join(path)
+
+
+def _still(
+    points: Tensor, colors: Sequence[str], background: Tensor, limits: tuple[float, float]
+) -> bytes:
+    """Returns the first frame as a PNG."""
+    fig = plt.figure(figsize=(_WIDTH / 96, _WIDTH / 96), layout="none")
+    ax = fig.add_axes((0.01, 0.01, 0.98, 0.98), xlim=limits, ylim=limits, xticks=[], yticks=[])
+    size = (72 / 96 * _WIDTH * _POINT / _BOX) ** 2
+    for x, color, alpha in ((background, PALETTE["data"], _FAINT), (points, colors, 1.0)):
+        i, j = x.detach().cpu().T.numpy()
+        ax.scatter(i, j, s=size, c=color, alpha=alpha, linewidths=0)
+    file = io.BytesIO()
+    fig.savefig(file, format="png", facecolor="white", dpi=144, metadata={"Software": None})
+    plt.close(fig)
+    return file.getvalue()
+
+
+def _player_html(
+    body: str,
+    axes: Mapping[str, Sequence[object]],
+    frames: list[list[str]],
+    caption: str | None,
+) -> str:
+    """Puts controls below the first frame, and the other frames where the script finds them."""
+    words = {name: [str(value) for value in values] for name, values in axes.items()}
+    data = json.dumps({"axes": list(words.items()), "frames": frames}, separators=(",", ":"))
+    data = data.replace("<", r"\u003c")  # so that no text can end the script element
+    script = resources.files(__package__).joinpath("player.js").read_text(encoding="utf-8")
+    rows = []
+    for name, values in words.items():
+        longest = len(name) + 3 + max(map(len, values))
+        first = html.escape(f"{name} = {values[0]}")
+        rows.append(
+            f'<input type="range" {_OWN_KEYS} aria-label="{html.escape(name)}" min="0" '
+            f'max="{len(values) - 1}" value="0" autocomplete="off" '
+            'style="grid-column:2;width:100%;min-width:0;margin:0">'
+            f'<output style="min-width:{longest}ch">{first}</output>'
+        )
+    return picture.figure_html(
+        f'<div class="minidiff-player">{body}'
+        '<div class="controls" role="group" aria-label="Frames" style="display:none;'
+        "grid-template-columns:5em 1fr auto;gap:.5em .75em;align-items:center;"
+        f'max-width:{_WIDTH}px;margin-top:.5em">'
+        f'<button type="button" {_OWN_KEYS}>Play</button>{"".join(rows)}</div>'
+        f'<script type="application/json">{data}</script>'
+        f"<script>{script}</script></div>",
+        caption,
+    )

@@ -1,0 +1,234 @@
+"""What a reader's browser makes of the rendered book, opened from disk, with no network.
+
+Needs a built book and Chromium; without them everything here is skipped, or fails where
+REQUIRE_BROWSER is set. Screenshots of every page are left in _build/screenshots.
+"""
+
+import os
+import re
+import shutil
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import ledger
+import pytest
+
+HTML = ledger.ROOT / "_build/html"
+SHOTS = ledger.ROOT / "_build/screenshots"
+WIDTHS = (1280, 390)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = ["headless", "disable-gpu", "disable-background-networking", "disable-component-update"]
+FLAGS += ["disable-sync", "no-first-run", "no-sandbox"]
+KNOWN = "Got invalid theme mode"  # the theme, on a first visit
+
+# MathJax would print an undefined command in red and go on; this makes it an error.
+STRICT_MATHJAX = """
+let config;
+Object.defineProperty(window, 'MathJax', {configurable: true, get: () => config, set: (value) => {
+  if (!value.version) {
+    value.tex = {...value.tex, packages: {'[-]': ['noundefined', 'noerrors']}};
+  }
+  config = value;
+}});
+"""
+FACTS = """() => ({
+  maths: document.querySelectorAll('mjx-container').length,
+  unrendered: document.querySelectorAll('.math').length
+    - new Set([...document.querySelectorAll('mjx-container')].map(e => e.closest('.math'))
+        .filter(e => e)).size,
+  errors: [...document.querySelectorAll('mjx-merror, merror')].map(e => e.dataset.mjxError
+    || e.getAttribute('title') || e.textContent),
+  mute: [...document.querySelectorAll('article img, article svg, article canvas')]
+    .filter(e => !e.closest('mjx-container, [aria-hidden=true], a.headerlink, button, summary'))
+    .filter(e => {
+      const text = e.getAttribute('alt') || e.getAttribute('aria-label')
+        || e.closest('[role=img]')?.getAttribute('aria-label') || '';
+      return !text.trim() || /[.](png|svg|jpe?g|gif)$/.test(text);
+    }).map(e => e.outerHTML.slice(0, 120)),
+  players: document.querySelectorAll('.minidiff-player').length,
+  links: [...document.querySelectorAll('a[href]')].map(e => e.href),
+  ids: [...document.querySelectorAll('[id], a[name]')].map(e => e.id || e.name),
+})"""
+WIDE = """() => {
+  const page = document.documentElement, room = page.clientWidth;
+  const scrolls = e =>
+    e && (getComputedStyle(e).overflowX !== 'visible' || scrolls(e.parentElement));
+  return page.scrollWidth <= room ? [] : [...document.querySelectorAll('body *')]
+    .filter(e => e.getBoundingClientRect().right > room + 1 && !scrolls(e.parentElement))
+    .map(e => e.outerHTML.slice(0, 120)).slice(0, 5);
+}"""
+
+
+@dataclass
+class Page:
+    """What was seen on one page."""
+
+    facts: dict
+    foreign: list[str] = field(default_factory=list)
+    console: list[str] = field(default_factory=list)
+    wide: dict[int, list[str]] = field(default_factory=dict)
+
+
+def missing(reason):
+    if os.environ.get("REQUIRE_BROWSER"):
+        pytest.fail(f"the rendered book was NOT checked: {reason}")
+    pytest.skip(f"THE RENDERED BOOK WAS NOT CHECKED: {reason}")
+
+
+@pytest.fixture(scope="module")
+def context():
+    if not (HTML / "book/index.html").exists():
+        missing("no rendered book, run make book")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        missing("no Chromium, install it with the system's package manager")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        flags = [f"--{flag}" for flag in FLAGS]
+        browser = playwright.chromium.launch(executable_path=found, args=flags)
+        context = browser.new_context(offline=True)
+        context.add_init_script(STRICT_MATHJAX)
+        yield context
+        browser.close()
+
+
+def wait_for_maths(tab):
+    tab.evaluate("window.MathJax?.startup?.promise")
+
+
+def visit(context, path):
+    """Loads a page once, looks at it in two widths and two themes."""
+    tab = context.new_page()
+    page = Page({})
+    tab.on("request", lambda request: page.foreign.append(request.url))
+    tab.on("pageerror", lambda error: page.console.append(str(error)))
+    tab.on("console", lambda m: m.type == "error" and page.console.append(m.text))
+    tab.set_viewport_size({"width": WIDTHS[0], "height": 900})
+    tab.goto(path.as_uri())
+    wait_for_maths(tab)
+    page.facts = tab.evaluate(FACTS)
+    for width in WIDTHS:
+        tab.set_viewport_size({"width": width, "height": 900})
+        page.wide[width] = tab.evaluate(WIDE)
+        for theme in ("light", "dark"):
+            tab.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+            if HTML / "book" in path.parents:
+                name = "-".join(path.relative_to(HTML / "book").with_suffix("").parts)
+                shot = SHOTS / f"{name}-{width}-{theme}.png"
+                tab.screenshot(path=shot, full_page=True, style="* {transition: none !important}")
+    tab.close()
+    page.foreign = [u for u in page.foreign if urlsplit(u).scheme not in ("file", "data", "blob")]
+    page.console = [line for line in page.console if KNOWN not in line]
+    return page
+
+
+@pytest.fixture(scope="module")
+def pages(context):
+    shutil.rmtree(SHOTS, ignore_errors=True)
+    paths = set(HTML.rglob("*.html")) - {HTML / "index.html"}  # which only leads to book/index
+    return {p: visit(context, p) for p in sorted(paths) if HTML / "_static" not in p.parents}
+
+
+def report(wrong):
+    """Returns {page: what is wrong there} for the pages where anything is."""
+    return {path.relative_to(HTML).as_posix(): what for path, what in wrong.items() if what}
+
+
+def test_no_request_to_another_host(pages):
+    assert report({path: page.foreign for path, page in pages.items()}) == {}
+
+
+def test_no_source_names_another_host():
+    if not HTML.exists():
+        missing("no rendered book, run make book")
+    host = r"""["']?(?:https?:)?//"""
+    loads = [
+        r"<(?:script|img|iframe|source)[^>]+\bsrc=",
+        r"<link[^>]+stylesheet[^>]+href=",
+        r"url\(",
+    ]
+    loads = "|".join(start + host for start in loads)
+    files = [p for p in HTML.rglob("*") if p.suffix in (".html", ".css")]
+    wrong = {path: re.findall(loads, path.read_text(encoding="utf-8")) for path in files}
+    assert report(wrong) == {}
+
+
+def test_no_error_on_the_console(pages):
+    assert report({path: page.console for path, page in pages.items()}) == {}
+
+
+def test_mathematics_is_rendered(pages):
+    wrong = {path: page.facts["errors"] for path, page in pages.items()}
+    assert report(wrong) == {}
+    assert report({path: page.facts["unrendered"] for path, page in pages.items()}) == {}
+    assert pages[HTML / "book/03-ddpm.html"].facts["maths"] > 0
+
+
+def test_nothing_overflows(pages):
+    assert report({path: sum(page.wide.values(), []) for path, page in pages.items()}) == {}
+
+
+def test_figures_have_a_text(pages):
+    assert report({path: page.facts["mute"] for path, page in pages.items()}) == {}
+
+
+def test_the_front_door_leads_to_the_book(context):
+    tab = context.new_page()
+    tab.goto((HTML / "index.html").as_uri())
+    tab.wait_for_url((HTML / "book/index.html").as_uri())
+    tab.close()
+
+
+def test_links_resolve(pages):
+    ids = {path: Counter(page.facts["ids"]) for path, page in pages.items()}
+    wrong = {path: [] for path in pages}
+    for path, page in pages.items():
+        for link in set(page.facts["links"]):
+            url = urlsplit(link)
+            target, anchor = Path(unquote(url.path)), unquote(url.fragment)
+            if url.scheme == "file" and not target.is_file():
+                wrong[path].append(link)
+            elif url.scheme == "file" and anchor and target in ids and anchor not in ids[target]:
+                wrong[path].append(link)
+    assert report(wrong) == {}
+
+
+def players(context, pages):
+    """Opens each page that has figures to play with, and yields these one by one."""
+    for path, page in pages.items():
+        if page.facts["players"]:
+            tab = context.new_page()
+            tab.goto(path.as_uri())
+            wait_for_maths(tab)
+            yield from tab.locator(".minidiff-player").all()
+            tab.close()
+
+
+def test_the_chapter_has_a_player(pages):
+    assert pages[HTML / "book/03-ddpm.html"].facts["players"] > 0
+
+
+def test_sliders_follow_the_keyboard(context, pages):
+    for player in players(context, pages):
+        for slider in player.locator("input[type=range]").all():
+            slider.press("Home")
+            picture = player.locator("img, svg").first
+            first = picture.screenshot()
+            slider.press("End")
+            assert slider.input_value() == slider.get_attribute("max")
+            assert picture.screenshot() != first
+            slider.press("ArrowLeft")
+            assert int(slider.input_value()) == int(slider.get_attribute("max")) - 1
+
+
+def test_play_plays_and_starts_paused(context, pages):
+    for player in players(context, pages):
+        slider = player.locator("input[type=range]").first
+        assert slider.input_value() == "0"
+        player.page.wait_for_timeout(500)
+        assert slider.input_value() == "0"
+        player.get_by_role("button", name="Play").click()
+        player.page.wait_for_timeout(500)
+        assert int(slider.input_value()) > 0

@@ -1,0 +1,127 @@
+"""The U-Net: any size, every condition, nothing at first."""
+
+import pytest
+import torch
+from test_mlp import stirred
+
+from minidiff.nets import UNet
+
+SIZES = [(4, 4), (5, 7), (7, 7), (15, 15), (27, 27), (28, 28), (30, 4), (32, 9), (8, 31)]
+
+
+def images(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("mults", [(1,), (1, 2), (1, 2, 1, 1)])
+def test_any_size(size, mults):
+    net = stirred(UNet(channels=2, width=16, mults=mults))
+    x = images(1, 2, *size)
+    with torch.no_grad():
+        out = net(x, torch.tensor([0.3]))
+    assert out.shape == x.shape
+    assert out.isfinite().all() and (out != 0).any()
+
+
+def test_answers_zero_before_training():
+    net = UNet(channels=3, width=16, classes=4, image_channels=2)
+    x, level = images(2, 3, 8, 8), torch.tensor([0.1, 1.5])
+    out = net(x, level, label=torch.tensor([0, 3]), image=images(2, 2, 8, 8))
+    assert (out == 0).all()
+    # Every branch does: the blocks pass on what they are given, even where the end speaks.
+    torch.nn.init.ones_(net.output.weight)
+    still = net(x, torch.zeros(2), label=torch.tensor([1, -1]), image=images(2, 2, 8, 8))
+    again = net(x, torch.ones(2), label=torch.tensor([2, 2]), image=images(2, 2, 8, 8))
+    assert torch.equal(still, again) and (still != 0).any()
+
+
+def test_every_parameter_and_input_matters():
+    net = stirred(UNet(channels=1, width=16, mults=(1, 2), classes=3, image_channels=2))
+    x, level = images(3, 1, 6, 5).requires_grad_(), torch.rand(3).requires_grad_()
+    image = images(3, 2, 6, 5, seed=1).requires_grad_()
+    image_level = torch.rand(3).requires_grad_()
+    label = torch.tensor([-1, 0, 2])
+    out = net(x, level, label=label, image=image, image_level=image_level)
+    out.square().sum().backward()
+    for tensor in (x, level, image, image_level, *net.parameters()):
+        assert tensor.grad is not None and (tensor.grad != 0).any()
+    # Rows of labels that nobody named are left alone: the null label is the first.
+    assert (net.label.weight.grad != 0).any(1).tolist() == [True, True, False, True]
+    alone = net(
+        x[1:2], level[1:2], label=label[1:2], image=image[1:2], image_level=image_level[1:2]
+    )
+    assert torch.allclose(alone, out[1:2], atol=1e-4)  # samples stay apart
+
+
+def test_what_is_not_said():
+    net = stirred(UNet(width=16, classes=3, image_channels=1))
+    x, level, image = images(2, 1, 8, 8), torch.rand(2), images(2, 1, 8, 8, seed=1)
+    out = net(x, level, image=image)
+    null = torch.tensor([-1, -1])
+    assert torch.equal(out, net(x, level, image=image, label=null))
+    assert torch.equal(out, net(x, level, image=image, image_level=torch.zeros(2)))
+    assert not torch.equal(out, net(x, level, image=image, label=torch.tensor([0, 0])))
+    assert not torch.equal(out, net(x, level, image=image, image_level=torch.ones(2)))
+    assert not torch.equal(out, net(x, level, image=-image))
+
+
+def test_every_pixel_sees_every_other():
+    net = stirred(UNet(width=16, mults=(1, 1)))
+    x = images(1, 1, 32, 32).requires_grad_()
+    net(x, torch.tensor([0.5]))[0, 0, 0, 0].backward()
+    assert (x.grad[0, 0, -1, -1] != 0).all()
+
+
+X, LEVEL, LABEL = torch.zeros(2, 1, 8, 8), torch.zeros(2), torch.zeros(2, dtype=torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("net", "given", "error", "message"),
+    [
+        ({}, {"x": X[:, 0]}, ValueError, "x: expected shape (B, 1, H, W) with H, W >= 4, got a"),
+        ({}, {"x": X.expand(2, 3, 8, 8)}, ValueError, "x: expected shape (B, 1, H, W)"),
+        ({}, {"x": X[..., :3]}, ValueError, "got a tensor of shape (2, 1, 8, 3)"),
+        ({}, {"x": X.long()}, TypeError, "x: expected a floating-point tensor"),
+        ({}, {"level": LEVEL[:1]}, ValueError, "level: expected shape (2,), one level a sample"),
+        ({}, {"level": LABEL}, TypeError, "level: expected a floating-point tensor"),
+        ({}, {"label": LABEL}, ValueError, "label: expected none"),
+        ({"classes": 3}, {"label": LABEL + 3}, ValueError, "label: expected entries in -1..2"),
+        ({"classes": 3}, {"label": LABEL - 2}, ValueError, "label: expected entries in -1..2"),
+        ({"classes": 3}, {"label": LABEL[:1]}, ValueError, "label: expected shape (2,), got a"),
+        ({"classes": 3}, {"label": LEVEL}, TypeError, "label: expected an int or an int64"),
+        ({}, {"image": X}, ValueError, "image: expected none"),
+        ({}, {"image_level": LEVEL}, ValueError, "image: expected none"),
+        ({"image_channels": 1}, {}, ValueError, "image: expected shape (2, 1, 8, 8), got None"),
+        ({"image_channels": 2}, {"image": X}, ValueError, "image: expected shape (2, 2, 8, 8)"),
+        ({"image_channels": 1}, {"image": X.long()}, TypeError, "image: expected a floating"),
+        (
+            {"image_channels": 1},
+            {"image": X, "image_level": LEVEL[:1]},
+            ValueError,
+            "image_level: expected shape (2,)",
+        ),
+    ],
+)
+def test_refuses_bad_input(net, given, error, message):
+    with pytest.raises(error) as info:
+        UNet(width=16, **net)(**{"x": X, "level": LEVEL} | given)
+    assert message in str(info.value)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"channels": 0}, "channels: expected an int >= 1, got 0"),
+        ({"width": 8}, "width: expected an int >= 16, got 8"),
+        ({"width": 20}, "width: expected a multiple of 8, got 20"),
+        ({"mults": ()}, "mults: expected at least one multiple, got none"),
+        ({"mults": (1, 0)}, "mults: expected an int >= 1, got 0"),
+        ({"classes": 0}, "classes: expected an int >= 1, got 0"),
+        ({"image_channels": -1}, "image_channels: expected an int >= 0, got -1"),
+    ],
+)
+def test_refuses_bad_sizes(sizes, message):
+    with pytest.raises(ValueError) as info:
+        UNet(**sizes)
+    assert str(info.value) == message

@@ -1,0 +1,174 @@
+"""The zoo: recipes that can be run, weights that are what the manifest says."""
+
+import dataclasses
+import functools
+import json
+
+import pytest
+import torch
+
+from minidiff import ddpm, zoo
+from minidiff.data import digits
+from minidiff.forward import eps_fn
+from minidiff.nets import UNet
+from minidiff.schedule import linear_schedule
+
+TINY = zoo.Recipe(
+    data=zoo.digits_to_learn,
+    net=functools.partial(UNet, width=16, mults=(1,)),
+    schedule=functools.partial(linear_schedule, 50),
+    steps=4,
+    batch=8,
+    lr=1e-3,
+    seed=5,
+)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setitem(zoo.RECIPES, "tiny", TINY)
+
+
+def trained(name="tiny"):
+    *_, last = zoo.train(name)
+    return last.ema
+
+
+def test_a_recipe_describes_itself_in_json():
+    description = zoo.recipe("tiny").describe()
+    assert json.loads(json.dumps(description)) == description
+    assert description == {
+        "data": "digits_to_learn()",
+        "net": "UNet(width=16, mults=(1,))",
+        "schedule": "linear_schedule(50)",
+        "steps": 4,
+        "batch": 8,
+        "lr": 1e-3,
+        "ema": 0.999,
+        "seed": 5,
+    }
+    with pytest.raises(ValueError) as info:
+        zoo.recipe("faces")
+    assert str(info.value) == "name: expected one of digits, tiny, got 'faces'"
+
+
+def test_training_is_the_regression_of_v(tmp_path):
+    torch.manual_seed(0)
+    steps = list(zoo.train("tiny"))
+    assert [p.step for p in steps] == [1, 2, 3, 4]
+    # The untrained network answers 0, so the first loss is the mean of v^2 over the batch, which
+    # the same draws give by hand.
+    torch.manual_seed(5)
+    TINY.net()
+    x0 = digits().train[torch.randint(1500, (8,))]
+    u = (torch.rand(1) + torch.arange(8) / 8) % 1
+    t = (u * 50).long() + 1
+    assert t.diff().ne(0).all() and t.min() >= 1 and t.max() <= 50
+    ab = linear_schedule(50).alpha_bar[t].float()[:, None, None, None]
+    v = ab.sqrt() * torch.randn_like(x0) - (1 - ab).sqrt() * x0
+    assert steps[0].loss == pytest.approx(v.square().mean().item(), rel=1e-4)
+    # Its seed is all that it depends on.
+    assert [p.loss for p in zoo.train("tiny", checkpoint=tmp_path / "a")] == [
+        p.loss for p in steps
+    ]
+
+
+def test_weights_come_back_as_they_were_saved(tmp_path):
+    net = trained()
+    path = zoo.save("tiny", net, tmp_path / "new", final_loss=0.5)
+    back = zoo.load("tiny", tmp_path / "new")
+    assert not back.training
+    for key, value in net.state_dict().items():
+        assert torch.equal(back.state_dict()[key], value.half().float())
+    assert path == tmp_path / "new/tiny.safetensors"
+    entry = zoo.manifest(tmp_path / "new")["tiny"]
+    assert entry["recipe"] == TINY.describe() and entry["final_loss"] == 0.5
+    assert entry["machine"].endswith(", cpu") and entry["torch"] == torch.__version__
+    # A second network joins the first one's manifest.
+    zoo.RECIPES["other"] = TINY
+    try:
+        zoo.save("other", net, tmp_path / "new")
+        assert set(zoo.manifest(tmp_path / "new")) == {"tiny", "other"}
+    finally:
+        del zoo.RECIPES["other"]
+
+
+def test_any_damage_to_weights_is_refused(tmp_path):
+    path = zoo.save("tiny", trained(), tmp_path)
+    whole = path.read_bytes()
+    places = torch.randint(len(whole), (100,), generator=torch.Generator().manual_seed(0)).tolist()
+    damaged = [whole[:-1], whole[: len(whole) // 2], b"", whole + b"\0"]
+    for n, place in enumerate([*range(20), *places]):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << n % 8
+        damaged.append(bytes(flipped))
+    for content in damaged:
+        path.write_bytes(content)
+        with pytest.raises(ValueError) as info:
+            zoo.load("tiny", tmp_path)
+        assert f"{path}: expected SHA-256" in str(info.value)
+        assert "python -m minidiff train tiny" in str(info.value)
+    path.write_bytes(whole)
+    assert not zoo.load("tiny", tmp_path).training
+
+
+def test_weights_of_another_recipe_are_refused(tmp_path, monkeypatch):
+    path = zoo.save("tiny", trained(), tmp_path)
+    monkeypatch.setitem(zoo.RECIPES, "tiny", dataclasses.replace(TINY, seed=6))
+    with pytest.raises(ValueError) as info:
+        zoo.load("tiny", tmp_path)
+    assert f"{path}: expected weights of today's recipe" in str(info.value)
+
+
+def test_missing_weights(tmp_path):
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError) as info:
+            zoo.load("tiny", tmp_path)
+        assert "train them with `python -m minidiff train tiny`" in str(info.value)
+        zoo.save("tiny", TINY.net(), tmp_path).unlink()  # an entry without its file
+
+
+def test_a_damaged_manifest_is_refused(tmp_path):
+    for content, message in (
+        (b"{", "expected JSON, got "),
+        (b"[]", "expected an object, got list"),
+    ):
+        (tmp_path / "manifest.json").write_bytes(content)
+        with pytest.raises(ValueError) as info:
+            zoo.load("tiny", tmp_path)
+        assert f"{tmp_path / 'manifest.json'}: {message}" in str(info.value)
+
+
+def test_what_is_shipped():
+    entries = zoo.manifest()
+    files = sorted(path.stem for path in zoo.WEIGHTS.glob("*.safetensors"))
+    assert files == sorted(entries) == sorted(set(zoo.RECIPES) - {"tiny"})
+    sizes = [path.stat().st_size for path in zoo.WEIGHTS.glob("*.safetensors")]
+    assert max(sizes) <= 5.5e6 and sum(sizes) < 25e6
+    for name, entry in entries.items():
+        zoo.load(name)  # whole, and of today's recipe
+        assert {"seconds", "final_loss", "quality", "machine"} <= entry.keys()
+
+
+def test_shipped_digits_predict_v_of_digits_they_never_saw():
+    net, schedule, test = zoo.load("digits"), zoo.recipe("digits").schedule(), digits().test
+    quality = zoo.manifest()["digits"]["quality"]
+    assert quality["frechet_distance"] <= 0.2 and quality["energy_distance"] <= 0.01
+    generator = torch.Generator().manual_seed(0)
+    t = torch.randint(1, schedule.T + 1, (len(test),), generator=generator)
+    with torch.no_grad():
+        loss = ddpm.loss(
+            eps_fn(net, schedule),
+            test,
+            schedule,
+            weight=1 / schedule.alpha_bar,
+            t=t,
+            noise=lambda x: torch.randn(x.shape, generator=generator),
+        ).mean()
+    # Better than any Gaussian's denoiser could be on the data it was fitted to: an eigenvalue l of
+    # the covariance adds l / (alpha_bar l + 1 - alpha_bar). An untrained network has about 0.8.
+    values = torch.linalg.eigvalsh(digits().train.flatten(1).double().T.cov())
+    ab = schedule.alpha_bar[1:, None]
+    gaussian = (values / (ab * values + 1 - ab)).mean()
+    assert 0.33 < gaussian < 0.331
+    assert 0.2 < loss < 0.95 * gaussian
