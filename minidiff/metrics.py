@@ -47,7 +47,7 @@ def pca(x: Tensor, k: int) -> Callable[[Tensor], Tensor]:
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
-    """Returns |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a^1/2 C_b C_a^1/2)^1/2).
+    """Returns |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a^1/2 C_b C_a^1/2)^1/2). (eq-frechet)
 
     It is the squared Wasserstein-2 distance between the Gaussians with the means m and the
     covariances C of the two clouds; what is not Gaussian about them goes unseen. With n samples
@@ -103,17 +103,19 @@ def energy_distance(a: Tensor, b: Tensor) -> float:
 
 
 def marginal_energy_distance(a: Tensor, b: Tensor) -> float:
-    """Returns the mean over coordinates of their one-dimensional energy distances.
+    """Returns the energy distances of all coordinates, in standard deviations. (eq-energy)
 
-    For each coordinate it is the unbiased estimate of 2 E|X - Y| - E|X - X'| - E|Y - Y'|, that
-    is of twice the integral of (F - G)^2 over the two distribution functions.
+    The sum over coordinates of 2 E|X - Y| - E|X - X'| - E|Y - Y'|, without bias, over the sum of
+    the standard deviations of ``b``. For one coordinate the numerator is twice the integral of
+    (F - G)^2, of the two distribution functions: it sees every histogram, however many
+    coordinates there are, and no dependence between them.
 
     Args:
-        a: (n, ...) floating point, n >= 2, flattened to (n, d).
-        b: (m, ...), m >= 2, of the same d.
+        a: (n, ...) floating point, n >= 2, flattened to (n, d): samples.
+        b: (m, ...), m >= 2, of the same d: the data, not all equal.
 
     Returns:
-        A distance in the data's unit, slightly negative about half of the time for equal laws.
+        A distance without unit, slightly negative about half of the time for equal laws.
 
     Raises:
         TypeError: ``a`` or ``b`` is not floating point.
@@ -126,7 +128,7 @@ def marginal_energy_distance(a: Tensor, b: Tensor) -> float:
     in_a, in_b = _pair_sums(a), _pair_sums(b)
     across = _pair_sums(torch.cat([a, b])) - in_a - in_b
     each = across / (n * m) - in_a / (n * (n - 1)) - in_b / (m * (m - 1))
-    return float(2 * each.mean())
+    return float(2 * each.sum() / b.std(0).sum())
 
 
 def psnr(a: Tensor, b: Tensor) -> Tensor:

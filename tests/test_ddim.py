@@ -72,7 +72,8 @@ def test_gaussian_data_gives_a_product_of_cosines() -> None:
     for n, golden in goldens.items():
         grid, x_end = S.grid(n), ONE * 1.7
         cosines = math.prod(
-            math.cos(theta[t].item() - theta[s].item()) for t, s in zip(grid, grid[1:], strict=False)
+            math.cos(theta[t].item() - theta[s].item())
+            for t, s in zip(grid, grid[1:], strict=False)
         )
         want = m + c * cosines * (1.7 - S.alpha_bar[-1].item() ** 0.5 * m) / v_end**0.5
         got = last(sample(data.eps_fn(S), x_end, S, grid)).item()

@@ -55,7 +55,9 @@ def test_posterior_is_bayes_on_a_grid(t: int, s: int, schedule: Schedule) -> Non
     middle = width**2 * (centre / prior_std**2 + near * r / (1 - r))
     x = torch.linspace(middle - 14 * width, middle + 14 * width, 40001, dtype=F64)
     log_w = normal(centre, prior_std).log_prob(x)
-    log_w = log_w + normal(math.sqrt(r) * x, math.sqrt(1 - r)).log_prob(torch.tensor(x_t, dtype=F64))
+    log_w = log_w + normal(math.sqrt(r) * x, math.sqrt(1 - r)).log_prob(
+        torch.tensor(x_t, dtype=F64)
+    )
     w = log_w.softmax(0)
     mean = (w * x).sum()
     var = (w * (x - mean) ** 2).sum()
@@ -106,11 +108,21 @@ def test_the_true_reverse_is_a_mixture_over_x0() -> None:
     x = torch.linspace(-6, 6, 24001, dtype=F64)
     step = (x[1] - x[0]).item()
     ab = s.alpha_bar
-    prior = sum(0.5 * normal(p * ab[t - 1].sqrt(), (1 - ab[t - 1]).sqrt()).log_prob(x).exp() for p in (-1, 1))
-    like = normal(s.alpha[t].sqrt() * x, s.beta[t].sqrt()).log_prob(torch.tensor(x_t, dtype=F64)).exp()
+    prior = sum(
+        0.5 * normal(p * ab[t - 1].sqrt(), (1 - ab[t - 1]).sqrt()).log_prob(x).exp()
+        for p in (-1, 1)
+    )
+    like = (
+        normal(s.alpha[t].sqrt() * x, s.beta[t].sqrt())
+        .log_prob(torch.tensor(x_t, dtype=F64))
+        .exp()
+    )
     bayes = prior * like / (prior * like).sum() / step
     evidence = torch.stack(
-        [normal(p * ab[t].sqrt(), (1 - ab[t]).sqrt()).log_prob(torch.tensor(x_t, dtype=F64)) for p in (-1, 1)]
+        [
+            normal(p * ab[t].sqrt(), (1 - ab[t]).sqrt()).log_prob(torch.tensor(x_t, dtype=F64))
+            for p in (-1, 1)
+        ]
     ).softmax(0)
     mixture = torch.zeros_like(x)
     for p, w in zip((-1.0, 1.0), evidence, strict=True):
@@ -164,9 +176,10 @@ def test_the_best_variance_adds_what_x0_leaves_open() -> None:
     # Independently: E (x_{t-1} - model mean)^2 from the joint law of (x_{t-1}, x_t).
     before = m.diffused(s.alpha_bar[t - 1].item())
     x_s = torch.linspace(-7, 7, 4001, dtype=F64)
-    joint = before.log_prob(x_s[:, None]).exp()[None, :] * normal(
-        s.alpha[t].sqrt() * x_s, s.beta[t].sqrt()
-    ).log_prob(x_t).exp()
+    joint = (
+        before.log_prob(x_s[:, None]).exp()[None, :]
+        * normal(s.alpha[t].sqrt() * x_s, s.beta[t].sqrt()).log_prob(x_t).exp()
+    )
     mean, _ = posterior(x0_hat, x_t, t, t - 1, s)
     error = (joint * (x_s[None, :] - mean) ** 2).sum() / joint.sum()
     assert abs(error.item() - claimed) < 1e-7
@@ -197,8 +210,10 @@ def test_variance_of_the_whole_chain(c2: float, small: float, large: float) -> N
 
     def best(t: int, s: int, schedule: Schedule) -> float:
         v = [(schedule.alpha_bar[k] * c2 + 1 - schedule.alpha_bar[k]).item() for k in (s, t)]
-        return large_variance(t, s, schedule) * v[0] / v[1] if s else small_variance(t, s, schedule) + (
-            c2 * (1 - schedule.alpha_bar[t].item()) / v[1]
+        return (
+            large_variance(t, s, schedule) * v[0] / v[1]
+            if s
+            else small_variance(t, s, schedule) + (c2 * (1 - schedule.alpha_bar[t].item()) / v[1])
         )
 
     for variance, want in ((small_variance, small), (large_variance, large), (best, 1.0)):
@@ -279,7 +294,9 @@ def test_whole_chain_samples_a_mixture() -> None:
     g = torch.Generator().manual_seed(0)
     noise = partial(torch.randn, dtype=F64, generator=g)
     x = noise(n, 2)
-    x = last(sample(m.eps_fn(s), x, s, s.grid(200), partial(ddpm.step, noise=lambda a: noise(a.shape))))
+    x = last(
+        sample(m.eps_fn(s), x, s, s.grid(200), partial(ddpm.step, noise=lambda a: noise(a.shape)))
+    )
     left = (x[:, 0] < -0.1).double().mean().item()
     assert abs(left - 0.3) < 4 * (0.21 / n) ** 0.5 + 0.01
     var, grid = 1.0, s.grid(200)  # the chain narrows a mode, by exactly this much

@@ -42,7 +42,9 @@ def test_single_steps_compose_to_the_closed_form() -> None:
         mean, var = 1.0, 0.0
         for t in range(1, s.T + 1):
             # Probing with (1, 0) and (0, 1) reads the two coefficients off the code.
-            scale, std = (q_between(*p, s).item() for p in ((one, t - 1, t, zero), (zero, t - 1, t, one)))
+            scale, std = (
+                q_between(*p, s).item() for p in ((one, t - 1, t, zero), (zero, t - 1, t, one))
+            )
             assert abs(scale**2 - s.alpha[t].item()) < 1e-14
             assert abs(std**2 - s.beta[t].item()) < 1e-14
             mean, var = scale * mean, scale**2 * var + std**2
@@ -149,7 +151,12 @@ def test_eps_fn_tells_the_network_its_level_and_reads_its_answer() -> None:
         seen["level"] = level
         return answer
 
-    answers = {eps_from_v: a * eps - b * x0, eps_from_x0: x0, as_eps: eps, eps_from_score: -eps / b}
+    answers = {
+        eps_from_v: a * eps - b * x0,
+        eps_from_x0: x0,
+        as_eps: eps,
+        eps_from_score: -eps / b,
+    }
     for read, answer in answers.items():
         got = eps_fn(net, S, read, answer=answer)(x_t, t)
         assert (got - eps).abs().max() < 2e-3
@@ -187,7 +194,11 @@ def test_what_divides_by_the_noise_needs_some(f) -> None:  # noqa: ANN001
     [
         (lambda: q_sample(torch.ones(2, 2, dtype=torch.int64), 1, X, S), TypeError, "x0: expect"),
         (lambda: q_sample(torch.ones(2), 1, X, S), ValueError, r"x0: expected shape \(B, ...\)"),
-        (lambda: q_sample(X, 1, torch.zeros(2, 1), S), ValueError, "eps: expected the shape of x0"),
+        (
+            lambda: q_sample(X, 1, torch.zeros(2, 1), S),
+            ValueError,
+            "eps: expected the shape of x0",
+        ),
         (lambda: q_sample(X, torch.tensor([1]), X, S), ValueError, "t: expected one entry"),
         (lambda: q_sample("image", 1, X, S), TypeError, "x0: expected a floating-point tensor"),
         (lambda: q_between(X, 5, 4, X, S), ValueError, "s: expected s <= t, got s = 5"),

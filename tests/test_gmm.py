@@ -35,7 +35,9 @@ def reference(m: GaussianMixture, alpha_bar: float = 1.0) -> dist.Distribution:
 @pytest.mark.parametrize(("k", "d"), [(1, 1), (3, 2), (5, 4)])
 def test_density_and_score_agree_with_autograd(k: int, d: int) -> None:
     m = mixture(k, d)
-    x = (4 * torch.randn(50, d, dtype=F64, generator=torch.Generator().manual_seed(1))).requires_grad_()
+    x = (
+        4 * torch.randn(50, d, dtype=F64, generator=torch.Generator().manual_seed(1))
+    ).requires_grad_()
     log_p = reference(m).log_prob(x)
     (score,) = torch.autograd.grad(log_p.sum(), x)
     assert (m.log_prob(x.detach()) - log_p).abs().max() < 1e-10
@@ -118,7 +120,10 @@ def test_far_from_the_modes_against_mpmath() -> None:
             density = mpmath.mpf(0)
             slope = mpmath.mpf(0)
             for w, mu, c in zip(
-                m.weights.tolist(), m.means.flatten().tolist(), m.covs.flatten().tolist(), strict=True
+                m.weights.tolist(),
+                m.means.flatten().tolist(),
+                m.covs.flatten().tolist(),
+                strict=True,
             ):
                 term = w * mpmath.npdf(far, mu, mpmath.sqrt(c))
                 density, slope = density + term, slope + term * (mu - mpmath.mpf(far)) / c
@@ -158,10 +163,14 @@ def test_q_sample_of_samples_has_the_diffused_law() -> None:
     w = torch.tensor([0.8, -0.5], dtype=F64)
     phase = (x_t @ w).cos().mean().item()
     want = (
-        at.weights
-        * torch.exp(-0.5 * torch.einsum("d,kde,e->k", w, at.covs, w))
-        * (at.means @ w).cos()
-    ).sum().item()
+        (
+            at.weights
+            * torch.exp(-0.5 * torch.einsum("d,kde,e->k", w, at.covs, w))
+            * (at.means @ w).cos()
+        )
+        .sum()
+        .item()
+    )
     assert abs(phase - want) < 4 / n**0.5
 
 

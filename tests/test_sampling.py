@@ -14,14 +14,20 @@ F64 = torch.float64
 WALKS = [
     *((linear_schedule(50), n) for n in range(1, 51)),
     *((linear_schedule(200), n) for n in range(1, 201)),
-    *((linear_schedule(1000), n) for n in (*range(1, 20, 2), 37, 50, 99, 250, 333, 500, 667, 777, 999, 1000)),
+    *(
+        (linear_schedule(1000), n)
+        for n in (*range(1, 20, 2), 37, 50, 99, 250, 333, 500, 667, 777, 999, 1000)
+    ),
     *((cosine_schedule(10), n) for n in range(1, 11)),
 ]
 
 
 def pair() -> tuple[torch.Tensor, torch.Tensor]:
     g = torch.Generator().manual_seed(0)
-    return (torch.rand(2, 3, dtype=F64, generator=g) * 2 - 1, torch.randn(2, 3, dtype=F64, generator=g))
+    return (
+        torch.rand(2, 3, dtype=F64, generator=g) * 2 - 1,
+        torch.randn(2, 3, dtype=F64, generator=g),
+    )
 
 
 def oracle(eps: torch.Tensor) -> EpsFn:

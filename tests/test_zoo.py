@@ -154,6 +154,7 @@ def test_shipped_digits_predict_v_of_digits_they_never_saw():
     net, schedule, test = zoo.load("digits"), zoo.recipe("digits").schedule(), digits().test
     quality = zoo.manifest()["digits"]["quality"]
     assert quality["frechet_distance"] <= 0.2 and quality["energy_distance"] <= 0.01
+    assert quality["marginal_energy_distance"] <= 0.01
     generator = torch.Generator().manual_seed(0)
     t = torch.randint(1, schedule.T + 1, (len(test),), generator=generator)
     with torch.no_grad():

@@ -14,7 +14,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = """\
 # Install minidiff where it is missing, as on Colab. The book hides this cell.
-import importlib.util, subprocess, sys
+import importlib.util
+import subprocess
+import sys
 
 ADDRESS = "{address}"  # the book's public git repository
 if importlib.util.find_spec("minidiff") is None:
