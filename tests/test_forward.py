@@ -46,7 +46,7 @@ def test_single_steps_compose_to_the_closed_form() -> None:
                 q_between(*p, s).item() for p in ((one, t - 1, t, zero), (zero, t - 1, t, one))
             )
             assert abs(scale**2 - s.alpha[t].item()) < 1e-14
-            assert abs(std**2 - s.beta[t].item()) < 1e-14
+            assert std > 0 and abs(std**2 - s.beta[t].item()) < 1e-14
             mean, var = scale * mean, scale**2 * var + std**2
             assert abs(q_sample(one, t, zero, s).item() - mean) < 1e-13
             assert abs(q_sample(zero, t, one, s).item() ** 2 - var) < 1e-13

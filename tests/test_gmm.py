@@ -134,6 +134,16 @@ def test_far_from_the_modes_against_mpmath() -> None:
     assert single.isfinite().all() and m.log_prob(torch.tensor([[-1e6]])).isfinite().all()
 
 
+def test_rank_deficient_covariances_are_legal() -> None:
+    """Their zero eigenvalues come out of the decomposition as about -1e-16."""
+    v = torch.randn(9, 6, dtype=F64, generator=torch.Generator().manual_seed(5))
+    m = GaussianMixture(torch.full((9,), 1 / 9), torch.zeros(9, 6), v[:, :, None] * v[:, None])
+    assert torch.linalg.eigvalsh(m.covs).min() < 0
+    x = m.sample(50, torch.Generator().manual_seed(0))
+    assert torch.linalg.matrix_rank(x[:2]).item() <= 2
+    assert m.eps_fn(S)(x, torch.full((50,), 3)).isfinite().all()
+
+
 def test_samples_follow_the_law() -> None:
     m, n = mixture(), 200_000
     x = m.sample(n, torch.Generator().manual_seed(0))

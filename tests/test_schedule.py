@@ -147,6 +147,7 @@ def test_grid_for_all_n() -> None:
         (lambda: cosine_schedule(0), ValueError, "T"),
         (lambda: linear_schedule(50).grid(51), ValueError, "n: expected an int in 1..50, got 51"),
         (lambda: linear_schedule(50).grid(0), ValueError, "n"),
+        (lambda: linear_schedule(50).grid(5, start=10, stop=6), ValueError, r"n: .*1\.\.4, got 5"),
         (lambda: linear_schedule(50).grid(5, start=51), ValueError, "start"),
         (lambda: linear_schedule(50).grid(5, start=5, stop=6), ValueError, "stop"),
         (lambda: linear_schedule(50).grid(True), TypeError, "n: expected an int, got True"),
