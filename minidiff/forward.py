@@ -49,7 +49,8 @@ def q_between(
 ) -> Tensor:
     """Draws x_t given x_s, s <= t: sqrt(r) x_s + sqrt(1 - r) eps. (eq-ddpm-jump)
 
-    Here r = alpha_bar_t / alpha_bar_s; with s = t-1 it is alpha_t, one step of the chain.
+    Here r = alpha_bar_t / alpha_bar_s; with s = t-1 it is alpha_t, and the jump is one step of the
+    chain (eq-ddpm-forward-step).
 
     Args:
         x_s: (B, ...) data at level s.

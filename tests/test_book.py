@@ -113,6 +113,12 @@ def test_one_sentence_a_line(path):
 
 
 @each_chapter
+def test_code_fits_the_page(path):
+    lines = [(name, x) for name, text, _, _ in cells(path, "code") for x in text.splitlines()]
+    assert [(name, x) for name, x in lines if len(x) > 88 and name != "install"] == []
+
+
+@each_chapter
 def test_code_cells_are_short(path):
     sizes = {
         name: sum(bool(line.strip()) for line in text.splitlines())

@@ -104,7 +104,7 @@ def test_the_true_reverse_is_a_mixture_over_x0() -> None:
     """Two-point data, quadrature: q(x_{t-1}|x_t) by Bayes equals the posterior averaged over x_0,
     and is not the Gaussian that any single x_0 gives (errata A8)."""
     s = cosine_schedule(10)
-    t, x_t = 5, 0.05
+    t, x_t = 3, 0.05
     x = torch.linspace(-6, 6, 24001, dtype=F64)
     step = (x[1] - x[0]).item()
     ab = s.alpha_bar
@@ -132,7 +132,7 @@ def test_the_true_reverse_is_a_mixture_over_x0() -> None:
     mean = (bayes * x).sum() * step
     var = ((x - mean) ** 2 * bayes).sum() * step
     kurtosis = ((x - mean) ** 4 * bayes).sum() * step / var**2
-    assert var.item() > 1.3 * small_variance(t, t - 1, s) and abs(kurtosis.item() - 3) > 0.3
+    assert var.item() > 4 * small_variance(t, t - 1, s) and abs(kurtosis.item() - 3) > 1
 
 
 @pytest.mark.equation("eq-ddpm-reverse-gauss")

@@ -182,8 +182,9 @@ def image_html(
         if titles is not None and len(titles) != n:
             raise ValueError(f"{name}: expected {n} texts, got {len(titles)}")
     cell = '<span style="grid-area:{} / {};{}">{}</span>'
+    small = f"text-align:center;font-size:min(1em,{24 / cols:g}vw)"  # fits a phone's columns
     titles = "".join(
-        cell.format(1, j, "text-align:center", html.escape(title))
+        cell.format(1, j, small, html.escape(title))
         for j, title in enumerate(column_titles or (), start=2)
     ) + "".join(
         cell.format(i, 1, "align-self:center;padding-right:.5em", html.escape(title))
