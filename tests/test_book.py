@@ -112,6 +112,14 @@ def test_one_sentence_a_line(path):
             assert listed or not end.search(line), f"{name}: {line}"
 
 
+def test_the_errata_name_tests_that_exist():
+    text = (BOOK / "errata.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", text)
+    assert len(named) >= 8
+    for file, test in named:
+        assert f"def {test}(" in (ledger.ROOT / "tests" / file).read_text(encoding="utf-8"), test
+
+
 @each_chapter
 def test_code_fits_the_page(path):
     lines = [(name, x) for name, text, _, _ in cells(path, "code") for x in text.splitlines()]

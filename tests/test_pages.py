@@ -47,6 +47,10 @@ FACTS = """() => ({
         || e.closest('[role=img]')?.getAttribute('aria-label') || '';
       return !text.trim() || /[.](png|svg|jpe?g|gif)$/.test(text);
     }).map(e => e.outerHTML.slice(0, 120)),
+  stderr: [...document.querySelectorAll('.output.stderr, .output.traceback')]
+    .map(e => e.textContent.slice(0, 120)),
+  raw: document.querySelector('article')?.innerText
+    .match(/^:::.*|\{(eq|cite|doc|ref|prf|numref)[:\w]*\}`/gm) || [],
   players: document.querySelectorAll('.minidiff-player').length,
   links: [...document.querySelectorAll('a[href]')].map(e => e.href),
   ids: [...document.querySelectorAll('[id], a[name]')].map(e => e.id || e.name),
@@ -55,7 +59,11 @@ WIDE = """() => {
   const page = document.documentElement, room = page.clientWidth;
   const scrolls = e =>
     e && (getComputedStyle(e).overflowX !== 'visible' || scrolls(e.parentElement));
-  return page.scrollWidth <= room ? [] : [...document.querySelectorAll('body *')]
+  const cut = [...document.querySelectorAll('mjx-container:not([display])')]  // formulas in a line
+    .filter(e => e.getBoundingClientRect().right
+      > e.closest('p, li, td, dd, h1, h2, h3')?.getBoundingClientRect().right + 1)
+    .map(e => e.parentElement.textContent.slice(0, 120));
+  return page.scrollWidth <= room ? cut : [...document.querySelectorAll('body *')]
     .filter(e => e.getBoundingClientRect().right > room + 1 && !scrolls(e.parentElement))
     .map(e => e.outerHTML.slice(0, 120)).slice(0, 5);
 }"""
@@ -168,6 +176,11 @@ def test_mathematics_is_rendered(pages):
 
 def test_nothing_overflows(pages):
     assert report({path: sum(page.wide.values(), []) for path, page in pages.items()}) == {}
+
+
+def test_no_warning_and_no_raw_directive_is_shown(pages):
+    assert report({path: page.facts["stderr"] for path, page in pages.items()}) == {}
+    assert report({path: page.facts["raw"] for path, page in pages.items()}) == {}
 
 
 def test_figures_have_a_text(pages):
