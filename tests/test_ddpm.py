@@ -10,7 +10,7 @@ from torch import distributions as dist
 
 from minidiff import ddpm
 from minidiff.ddpm import large_variance, posterior, small_variance
-from minidiff.forward import eps_from_x0, q_sample, x0_from_eps
+from minidiff.forward import eps_from_score, eps_from_x0, q_sample, x0_from_eps
 from minidiff.gmm import GaussianMixture
 from minidiff.sampling import last, sample
 from minidiff.schedule import Schedule, cosine_schedule, linear_schedule
@@ -404,7 +404,7 @@ def test_the_loss_at_its_optimum_is_not_zero() -> None:
 
 
 @pytest.mark.equation("eq-weights", "eq-simple-loss")
-def test_a_weight_makes_it_the_regression_of_v_or_x0() -> None:
+def test_a_weight_makes_it_the_regression_of_v_or_x0_or_the_score() -> None:
     g = torch.Generator().manual_seed(0)
     x0 = torch.rand(64, 1, 4, 4, dtype=F64, generator=g) * 2 - 1
     eps = torch.randn(x0.shape, dtype=F64, generator=g)
@@ -415,6 +415,10 @@ def test_a_weight_makes_it_the_regression_of_v_or_x0() -> None:
     kw = {"t": t, "noise": lambda _: eps}
     got = ddpm.loss(lambda x, t: b * x + a * hat, x0, S, weight=1 / S.alpha_bar, **kw)
     assert (got / v_loss - 1).abs().max() < 1e-9
+    score_loss = (hat + eps / b).square().mean((1, 2, 3))
+    weight = 1 / (1 - S.alpha_bar)
+    got = ddpm.loss(lambda x, t: eps_from_score(hat, x, t, S), x0, S, weight=weight, **kw)
+    assert (got / score_loss - 1).abs().max() < 1e-9
     x0_loss = (hat - x0).square().mean((1, 2, 3))
     weight = (1 - S.alpha_bar) / S.alpha_bar
     got = ddpm.loss(lambda x, t: eps_from_x0(hat, x, t, S), x0, S, weight=weight, **kw)
