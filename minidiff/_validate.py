@@ -3,6 +3,8 @@
 Each error names the argument, what was expected and what came.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -29,7 +31,7 @@ def batch(name: str, value: object) -> None:
 
 
 def like(name: str, value: object, reference_name: str, reference: Tensor) -> None:
-    """Raises unless ``value`` is a floating-point tensor of the reference's shape."""
+    """Raises unless ``value`` is a tensor of the reference's shape and floating-point dtype."""
     floating(name, value)
     assert isinstance(value, Tensor)
     if value.shape != reference.shape:
@@ -37,6 +39,20 @@ def like(name: str, value: object, reference_name: str, reference: Tensor) -> No
             f"{name}: expected the shape of {reference_name}, {tuple(reference.shape)}, "
             f"got {describe(value)}"
         )
+    if value.dtype != reference.dtype:
+        raise TypeError(
+            f"{name}: expected the dtype of {reference_name}, {reference.dtype}, "
+            f"got {describe(value)}"
+        )
+
+
+def number(name: str, value: object, low: float, high: float = math.inf) -> None:
+    """Raises unless ``value`` is a finite int or float in low..high."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"{name}: expected a number, got {describe(value)}")
+    if not (low <= value <= high and math.isfinite(value)):
+        span = f">= {low:g}" if high == math.inf else f"in {low:g}..{high:g}"
+        raise ValueError(f"{name}: expected a number {span}, got {value}")
 
 
 def integer(name: str, value: object, low: int, high: int | None = None) -> None:
@@ -50,10 +66,10 @@ def integer(name: str, value: object, low: int, high: int | None = None) -> None
 
 def index(name: str, value: int | Tensor, low: int, high: int) -> None:
     """Raises unless ``value`` is an int, or a (B,) int64 tensor, with entries in low..high."""
-    if not isinstance(value, Tensor):
+    if isinstance(value, int):
         integer(name, value, low, high)
         return
-    if value.ndim != 1 or value.dtype != torch.int64:
+    if not isinstance(value, Tensor) or value.ndim != 1 or value.dtype != torch.int64:
         raise TypeError(
             f"{name}: expected an int or an int64 tensor of shape (B,), got {describe(value)}"
         )
@@ -62,6 +78,18 @@ def index(name: str, value: int | Tensor, low: int, high: int) -> None:
             f"{name}: expected entries in {low}..{high}, "
             f"got {int(value.min())}..{int(value.max())}"
         )
+
+
+def times(name: str, value: object, x: Tensor, low: int, high: int) -> None:
+    """Raises unless ``value`` holds one int64 time in low..high for each sample of ``x``."""
+    if not isinstance(value, Tensor) or value.dtype != torch.int64 or value.ndim != 1:
+        raise TypeError(f"{name}: expected an int64 tensor of shape (B,), got {describe(value)}")
+    if len(value) != len(x):
+        raise ValueError(
+            f"{name}: expected one entry for each of the batch, shape {tuple(x.shape[:1])}, "
+            f"got shape {tuple(value.shape)}"
+        )
+    index(name, value, low, high)
 
 
 def earlier(t: int, s: int, why: str) -> None:

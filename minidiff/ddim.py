@@ -44,8 +44,8 @@ def step(
 
     Raises:
         TypeError: A tensor is not floating point, or a time is not an int.
-        ValueError: Shapes differ, a time leaves its range, ``eta`` is negative or makes sigma
-            illegal, or s >= t where eta > 0.
+        ValueError: Shapes differ, a time leaves its range, ``clip`` or ``eta`` is negative, sigma
+            is illegal, or s >= t where eta > 0.
 
     Source: Song et al. 2021 (DDIM), eq. 12 and 16; their alpha is our alpha_bar.
     """
@@ -53,23 +53,27 @@ def step(
     check.integer("s", s, 0, schedule.T)
     x0 = x0_from_eps(eps, x, t, schedule)
     if clip is not None:
+        check.number("clip", clip, 0)
         x0 = x0.clamp(-clip, clip)
         eps = eps_from_x0(x0, x, t, schedule)
     var = _sigma_variance(t, s, eta, schedule)
     ab = schedule.alpha_bar[s].item()
     x_s = math.sqrt(ab) * x0 + math.sqrt(1 - ab - var) * eps
-    return (x_s + math.sqrt(var) * noise(x) if eta > 0 else x_s), x0
+    if eta == 0:
+        return x_s, x0
+    z = noise(x)
+    check.like("noise(x)", z, "x", x)
+    return x_s + math.sqrt(var) * z, x0
 
 
 def _sigma_variance(t: int, s: int, eta: float, schedule: Schedule) -> float:
-    if not eta >= 0:
-        raise ValueError(f"eta: expected a number >= 0, got {eta}")
+    check.number("eta", eta, 0)
     if eta == 0:
         return 0.0
-    var, room = eta**2 * small_variance(t, s, schedule), 1 - schedule.alpha_bar[s].item()
-    if var > room:
+    var, max_var = eta**2 * small_variance(t, s, schedule), 1 - schedule.alpha_bar[s].item()
+    if var > max_var:
         raise ValueError(
-            f"eta: expected sigma^2 <= 1 - alpha_bar_s = {room:.6g} at s = {s}, "
+            f"eta: expected sigma^2 <= 1 - alpha_bar_s = {max_var:.6g} at s = {s}, "
             f"got sigma^2 = {var:.6g} with eta = {eta}"
         )
     return var

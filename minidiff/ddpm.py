@@ -4,6 +4,7 @@ The posterior q(x_s | x_t, x_0) is Gaussian for any s < t, so every function her
 of a step; the paper's formulas are the case s = t - 1.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -115,14 +116,19 @@ def loss(
     check.batch("x0", x0)
     if t is None:
         t = torch.randint(1, schedule.T + 1, x0.shape[:1], device=x0.device)
-    check.index("t", t, 1, schedule.T)
+    check.times("t", t, x0, 1, schedule.T)
     eps = noise(x0)
     eps_hat = eps_fn(q_sample(x0, t, eps, schedule), t)
     check.like("eps_fn(x_t, t)", eps_hat, "x0", x0)
     error = (eps_hat - eps).square().flatten(1).mean(1)
     if weight is None:
         return error
-    check.like("weight", weight, "schedule.alpha_bar", schedule.alpha_bar)
+    check.floating("weight", weight)
+    if weight.shape != schedule.alpha_bar.shape:
+        raise ValueError(
+            f"weight: expected the shape of schedule.alpha_bar, ({schedule.T + 1},), "
+            f"got {check.describe(weight)}"
+        )
     return weight.to(error)[t] * error
 
 
@@ -156,15 +162,20 @@ def step(
 
     Raises:
         TypeError: A tensor is not floating point, or a time is not an int.
-        ValueError: Shapes differ, ``t`` leaves 1..T or ``s`` leaves 0..t-1.
+        ValueError: Shapes differ, ``t`` leaves 1..T, ``s`` leaves 0..t-1, or ``clip`` or the
+            variance is negative.
 
     Source: Ho et al. 2020, algorithm 2.
     """
     x0 = x0_from_eps(eps, x, t, schedule)
     if clip is not None:
+        check.number("clip", clip, 0)
         x0 = x0.clamp(-clip, clip)
     mean, _ = posterior(x0, x, t, s, schedule)
-    return mean + variance(t, s, schedule) ** 0.5 * noise(x), x0
+    var, z = variance(t, s, schedule), noise(x)
+    check.number("variance(t, s, schedule)", var, 0)
+    check.like("noise(x)", z, "x", x)
+    return mean + math.sqrt(var) * z, x0
 
 
 def _added_variance(t: int, s: int, schedule: Schedule) -> float:

@@ -70,16 +70,15 @@ def q_between(
     """
     check.batch("x_s", x_s)
     check.like("eps", eps, "x_s", x_s)
-    check.index("s", s, 0, schedule.T)
-    check.index("t", t, 0, schedule.T)
+    for name, time in (("s", s), ("t", t)):
+        if isinstance(time, Tensor):
+            check.times(name, time, x_s, 0, schedule.T)
+        else:
+            check.index(name, time, 0, schedule.T)
     s, t = torch.as_tensor(s).cpu(), torch.as_tensor(t).cpu()
     if (s > t).any():
         raise ValueError(f"s: expected s <= t, got s = {s.tolist()} and t = {t.tolist()}")
     ratio = schedule.alpha_bar[t] / schedule.alpha_bar[s]
-    if ratio.ndim and len(ratio) != len(x_s):
-        raise ValueError(
-            f"t: expected one entry for each of the batch of {len(x_s)}, got {len(ratio)}"
-        )
     ratio = ratio.view((-1,) + (1,) * (x_s.ndim - 1))
     return ratio.sqrt().to(x_s) * x_s + (1 - ratio).sqrt().to(x_s) * eps
 
@@ -192,7 +191,10 @@ def noise_level(alpha_bar: Tensor) -> Tensor:
     """
     check.floating("alpha_bar", alpha_bar)
     if not ((alpha_bar >= 0) & (alpha_bar <= 1)).all():
-        raise ValueError("alpha_bar: expected entries in [0, 1], got others")
+        raise ValueError(
+            "alpha_bar: expected entries in [0, 1], "
+            f"got {alpha_bar.min().item():g}..{alpha_bar.max().item():g}"
+        )
     return torch.atan2((1 - alpha_bar).sqrt(), alpha_bar.sqrt())
 
 
@@ -212,18 +214,24 @@ def eps_fn(
         **cond: Passed on to the network at every call.
 
     Returns:
-        A function (x_t (B,...), t (B,) int64) -> eps_hat (B,...).
+        A function (x_t (B,...), t (B,) int64) -> eps_hat (B,...). It raises TypeError where ``t``
+        is not int64 of shape (B,), ValueError where an entry leaves 0..T, and what ``read`` raises
+        where the network's answer has not the shape and the dtype of ``x_t``.
     """
     levels = noise_level(schedule.alpha_bar)
 
     def predict(x_t: Tensor, t: Tensor) -> Tensor:
         check.batch("x_t", x_t)
-        check.index("t", t, 0, schedule.T)
+        check.times("t", t, x_t, 0, schedule.T)
         return read(net(x_t, levels.to(x_t)[t], **cond), x_t, t, schedule)
 
     return predict
 
 
 def as_eps(eps: Tensor, x_t: Tensor, t: int | Tensor, schedule: Schedule) -> Tensor:
-    """Returns ``eps`` as it is: how a network that predicts eps is read."""
+    """Returns ``eps`` as it is: how a network that predicts eps is read.
+
+    Args and errors as ``x0_from_eps``; ``t`` and ``schedule`` do not matter.
+    """
+    check.like("eps", eps, "x_t", x_t)
     return eps

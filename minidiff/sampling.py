@@ -23,7 +23,7 @@ class Step(NamedTuple):
         t: Where the step started.
         s: Where it ended.
         x0: (B, ...) the prediction of clean data that the step used.
-        eps: (B, ...) the prediction of the noise.
+        eps: (B, ...) what ``eps_fn`` answered, before any clipping in the step.
     """
 
     x: Tensor
@@ -89,7 +89,9 @@ def _walk(
             eps = eps_fn(x, torch.full(x.shape[:1], t, device=x.device))
             x, x0 = step(x, t, s, eps, schedule)
             if hook is not None:
-                x = hook(x, s)
+                hooked = hook(x, s)
+                check.like("hook(x, s)", hooked, "x", x)
+                x = hooked
         yield Step(x, t, s, x0, eps)  # outside the block: a generator would leak its grad mode
 
 
@@ -111,6 +113,8 @@ def invert(eps_fn: EpsFn, x0: Tensor, schedule: Schedule, grid: Sequence[int]) -
         TypeError: As ``sample``.
         ValueError: As ``sample``.
     """
+    if any(t <= s for t, s in zip(grid[:-1], grid[1:], strict=True)):
+        raise ValueError(f"grid: expected strictly decreasing times, got {list(grid)}")
     return sample(eps_fn, x0, schedule, grid[::-1])
 
 

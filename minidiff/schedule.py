@@ -43,7 +43,12 @@ class Schedule:
         if ab[0] != 1:
             raise ValueError(f"alpha_bar: expected alpha_bar[0] == 1, got {ab[0].item()}")
         if not (ab.diff() < 0).all() or not ab[-1] > 0:
-            raise ValueError("alpha_bar: expected strictly decreasing entries > 0, got others")
+            raise ValueError(
+                "alpha_bar: expected strictly decreasing entries > 0, "
+                f"got {ab[0].item():g}, {ab[1].item():g}, ..., {ab[-1].item():g}"
+            )
+        # A copy: the derived arrays are cached, and must not part from a tensor edited outside.
+        object.__setattr__(self, "alpha_bar", ab.detach().clone())
 
     @classmethod
     def from_betas(cls, betas: Tensor) -> "Schedule":
@@ -113,16 +118,12 @@ class Schedule:
             TypeError: ``t`` is neither an int nor a (B,) int64 tensor; ``like`` is not floating.
             ValueError: ``t`` leaves 0..T, or has another batch size than ``like``.
         """
-        check.index("t", t, 0, self.T)
         signal, noise = self._roots
         if not isinstance(t, Tensor):
+            check.index("t", t, 0, self.T)
             return signal[t].item(), noise[t].item()
-        check.floating("like", like)
-        if like.ndim == 0 or len(t) != len(like):
-            raise ValueError(
-                f"t: expected one entry for each of the batch, shape {tuple(like.shape[:1])}, "
-                f"got shape {tuple(t.shape)}"
-            )
+        check.batch("like", like)
+        check.times("t", t, like, 0, self.T)
         shape = (-1,) + (1,) * (like.ndim - 1)
         return signal.to(like)[t].view(shape), noise.to(like)[t].view(shape)
 

@@ -56,7 +56,7 @@ def test_noise_prediction_honours_a_time_for_every_sample() -> None:
         (score,) = torch.autograd.grad(reference(m, ab).log_prob(row).sum(), row)
         assert (got[i] + (1 - ab) ** 0.5 * score[0]).abs().max() < 1e-10
         assert (m.diffused(ab).score(x[i : i + 1]) - score).abs().max() < 1e-10
-    assert torch.equal(got[0], torch.zeros(2, dtype=F64).mul(-1)) or (got[0] == 0).all()
+    assert (got[0] == 0).all()
     single = m.eps_fn(S)(x.float(), t)
     assert single.dtype == torch.float32 and (single - got).abs().max() < 1e-4
 
@@ -145,16 +145,16 @@ def test_rank_deficient_covariances_are_legal() -> None:
 
 
 def test_samples_follow_the_law() -> None:
-    m, n = mixture(), 200_000
+    m, n = mixture(3, 3), 200_000  # in 2-D eigenvectors may form a symmetric matrix by chance
     x = m.sample(n, torch.Generator().manual_seed(0))
     mean = m.weights @ m.means
     second = (m.weights[:, None, None] * (m.covs + m.means[:, :, None] * m.means[:, None])).sum(0)
     cov = second - mean[:, None] * mean
-    assert x.shape == (n, 2) and x.dtype == F64
+    assert x.shape == (n, 3) and x.dtype == F64
     assert ((x.mean(0) - mean).abs() < 4 * (cov.diag() / n).sqrt()).all()
     assert ((x.T.cov() - cov).abs() < 0.02 * cov.diag().max()).all()
     # Beyond two moments: the probability integral transform of a projection must be uniform.
-    line = torch.tensor([0.6, 0.8], dtype=F64)
+    line = torch.tensor([0.48, 0.64, 0.6], dtype=F64)
     std = torch.einsum("d,kde,e->k", line, m.covs, line).sqrt()
     z = ((x @ line)[:, None] - m.means @ line) / std
     u = (m.weights * dist.Normal(0.0, 1.0).cdf(z)).sum(1).sort().values
@@ -200,6 +200,24 @@ W, M, C = torch.tensor([0.5, 0.5]), torch.zeros(2, 2), torch.eye(2).repeat(2, 1,
         (lambda: GaussianMixture(torch.tensor([1.5, -0.5]), M, C), ValueError, "weights: exp"),
         (lambda: GaussianMixture(W, M, -C), ValueError, "covs: expected symmetric positive"),
         (
+            lambda: GaussianMixture(W, M[:, :1], torch.tensor([1e12, -1.0]).view(2, 1, 1)),
+            ValueError,
+            "covs: expected symmetric positive",
+        ),
+        (lambda: GaussianMixture(W, M / 0, C), ValueError, "means: expected finite entries"),
+        (lambda: GaussianMixture(W, M, C * math.inf), ValueError, "covs: expected finite entr"),
+        (lambda: GaussianMixture(W, M[:, :0], C[:, :0, :0]), ValueError, "means: expected at l"),
+        (
+            lambda: GaussianMixture(W, M, C).eps_fn(S)(torch.zeros(2, 2), torch.tensor([1])),
+            ValueError,
+            "t: expected one entry for each of the batch",
+        ),
+        (
+            lambda: GaussianMixture(W, M, C).eps_fn(S)(torch.zeros(2, 2), 1),
+            TypeError,
+            r"t: expected an int64 tensor of shape \(B,\), got 1",
+        ),
+        (
             lambda: GaussianMixture(W, M, torch.tensor([[1.0, 0.5], [0.0, 1.0]]).repeat(2, 1, 1)),
             ValueError,
             "covs: expected symmetric positive",
@@ -218,6 +236,5 @@ W, M, C = torch.tensor([0.5, 0.5]), torch.zeros(2, 2), torch.eye(2).repeat(2, 1,
     ],
 )
 def test_bad_input(call, error, words) -> None:  # noqa: ANN001
-    with pytest.raises(error, match=words) as caught:
+    with pytest.raises(error, match=words):
         call()
-    assert str(caught.value)

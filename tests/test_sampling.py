@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from minidiff import ddpm
+from minidiff import ddim, ddpm
 from minidiff.forward import EpsFn, q_sample
 from minidiff.sampling import Step, invert, last, sample
 from minidiff.schedule import Schedule, cosine_schedule, linear_schedule
@@ -55,7 +55,7 @@ def test_the_loop_asks_steps_hooks_and_yields_in_order() -> None:
     def eps_fn(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         assert t.dtype == torch.int64 and t.shape == (2,)
         calls.append(("eps", int(t[0])))
-        return torch.zeros_like(x)
+        return x / 2
 
     def hook(x: torch.Tensor, level: int) -> torch.Tensor:
         calls.append(("hook", level))
@@ -71,7 +71,10 @@ def test_the_loop_asks_steps_hooks_and_yields_in_order() -> None:
     ]
     assert isinstance(states[0], Step) and states[0].t == 50 and states[1].t == 20
     assert torch.equal(states[1].x, states[1].x0 + 1)  # at s = 0 the step is x0, then the hook
-    assert (states[0].eps == 0).all()
+    for before, state in zip((x, states[0].x), states, strict=True):
+        assert torch.equal(state.eps, before / 2)
+        again, x0 = ddim.step(before, state.t, state.s, before / 2, s)
+        assert torch.equal(state.x0, x0) and torch.equal(state.x, again + 1)
 
 
 def test_the_final_state_is_the_prediction_bit_for_bit() -> None:
@@ -107,9 +110,8 @@ def test_the_walk_of_one_point_has_no_step() -> None:
     s, x = linear_schedule(50), torch.ones(1, 1)
     assert list(sample(lambda x, t: x, x, s, [7])) == []
     assert last(sample(lambda x, t: x, x, s, [7]), x) is x
-    with pytest.raises(ValueError, match="steps: expected at least one step") as caught:
+    with pytest.raises(ValueError, match="steps: expected at least one step"):
         last([])
-    assert caught.value
 
 
 def test_no_random_numbers_and_no_device_of_its_own() -> None:
@@ -117,7 +119,12 @@ def test_no_random_numbers_and_no_device_of_its_own() -> None:
     state = torch.get_rng_state()
     last(sample(lambda x, t: x, torch.ones(2, 2), s, s.grid(5)))
     assert torch.equal(state, torch.get_rng_state())
-    meta = last(sample(lambda x, t: x, torch.ones(2, 2, device="meta"), s, s.grid(5)))
+
+    def same_device(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        assert t.device == x.device
+        return x
+
+    meta = last(sample(same_device, torch.ones(2, 2, device="meta"), s, s.grid(5)))
     assert meta.device.type == "meta"
 
 
@@ -128,10 +135,10 @@ X = torch.zeros(2, 3)
 @pytest.mark.parametrize(
     ("grid", "error", "words"),
     [
-        ([], ValueError, "grid: expected strictly monotone times, got"),
-        ([50, 50, 0], ValueError, "grid: expected strictly monotone"),
-        ([50, 10, 20], ValueError, "grid: expected strictly monotone"),
-        ([10, 20, 5], ValueError, "grid: expected strictly monotone"),
+        ([], ValueError, "grid: expected strictly (monotone|decreasing) times, got"),
+        ([50, 50, 0], ValueError, "grid: expected strictly (monotone|decreasing)"),
+        ([50, 10, 20], ValueError, "grid: expected strictly (monotone|decreasing)"),
+        ([10, 20, 5], ValueError, "grid: expected strictly (monotone|decreasing)"),
         ([51, 0], ValueError, "grid: expected an int in 0..50, got 51"),
         ([50, -1], ValueError, "grid: expected an int in 0..50, got -1"),
         ([50, 0.5], TypeError, "grid: expected an int, got 0.5"),
@@ -139,18 +146,29 @@ X = torch.zeros(2, 3)
 )
 def test_a_bad_grid_is_refused_before_the_first_step(grid, error, words) -> None:  # noqa: ANN001
     for f in (sample, invert):
-        with pytest.raises(error, match=words) as caught:
+        with pytest.raises(error, match=words):
             f(lambda x, t: x, X, S, grid)
-        assert str(caught.value)
 
 
 def test_bad_states_are_refused() -> None:
     for bad, error in ((torch.zeros(3), ValueError), (X.long(), TypeError), (None, TypeError)):
-        with pytest.raises(error, match="x: expected") as caught:
+        with pytest.raises(error, match="x: expected"):
             sample(lambda x, t: x, bad, S, [50, 0])
-        assert caught.value
     with pytest.raises(ValueError, match="eps: expected the shape of x_t"):
         last(sample(lambda x, t: x[:, :1], X, S, [50, 0]))
+
+
+def test_inversion_takes_the_grid_of_generation() -> None:
+    for grid in ([0, 20, 50], [50, 50, 0]):
+        with pytest.raises(ValueError, match="grid: expected strictly (decreasing|monotone)"):
+            invert(lambda x, t: x, X, S, grid)
+    assert list(invert(lambda x, t: x, X, S, [7])) == []
+
+
+def test_a_hook_returns_a_state() -> None:
+    for bad, error in ((lambda x, s: None, TypeError), (lambda x, s: x[:1], ValueError)):
+        with pytest.raises(error, match=r"hook\(x, s\): expected"):
+            last(sample(lambda x, t: x, X, S, [50, 0], hook=bad))
 
 
 def test_any_schedule_of_two_levels() -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from minidiff import _validate
+from minidiff import _validate as check
 
 
 @dataclass(frozen=True, repr=False)
@@ -128,11 +128,11 @@ def data_uri(png: bytes) -> str:
 
 def check_images(name: str, x: Tensor, *axes: str) -> None:
     """Raises unless ``x`` is floating point, (*axes) with C in (1, 3), not empty, without NaN."""
-    _validate.floating(name, x)
+    check.floating(name, x)
     if x.ndim != len(axes) or x.shape[-3] not in (1, 3) or x.numel() == 0:
         raise ValueError(
             f"{name}: expected shape ({', '.join(axes)}), none of them 0 and C = 1 or 3, "
-            f"got {_validate.describe(x)}"
+            f"got {check.describe(x)}"
         )
     if x.isnan().any():
         raise ValueError(f"{name}: expected numbers, got {int(x.isnan().sum())} NaN")
@@ -145,7 +145,7 @@ def default_scale(x: Tensor) -> float:
 
 def image_grid(x: Tensor, cols: int) -> bytes:
     """Returns (N, C, H, W) as one PNG of cols images a row, with transparent gaps."""
-    _validate.integer("cols", cols, 1)
+    check.integer("cols", cols, 1)
     n, _, height, width = x.shape
     gap = max(1, width // 16)
     rows = -(-n // cols)

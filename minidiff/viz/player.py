@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
 
-from minidiff import _validate
+from minidiff import _validate as check
 from minidiff.viz import picture
 from minidiff.viz.picture import Picture
 from minidiff.viz.style import PALETTE
@@ -112,8 +112,8 @@ def play_points(
     if color is None:
         color = torch.full((n,), list(PALETTE).index("model"))
     if color.shape != (n,):
-        raise ValueError(f"color: expected shape ({n},), got {_validate.describe(color)}")
-    _validate.index("color", color, 0, len(colors) - 1)
+        raise ValueError(f"color: expected shape ({n},), got {check.describe(color)}")
+    check.index("color", color, 0, len(colors) - 1)
 
     classes = sorted(set(color.tolist()))
     paths = [[_path(frame[color == k], low, high) for k in classes] for frame in frames]
@@ -140,11 +140,9 @@ def _check_axes(axes: Mapping[str, Sequence[object]], frames: int) -> None:
 
 
 def _check_points(name: str, x: Tensor, *axes: str) -> None:
-    _validate.floating(name, x)
+    check.floating(name, x)
     if x.ndim != len(axes) or x.shape[-1] != 2:
-        raise ValueError(
-            f"{name}: expected shape ({', '.join(axes)}), got {_validate.describe(x)}"
-        )
+        raise ValueError(f"{name}: expected shape ({', '.join(axes)}), got {check.describe(x)}")
     if not x.isfinite().all():
         bad = int((~x.isfinite()).sum())
         raise ValueError(f"{name}: expected finite coordinates, got {bad} that are not")
