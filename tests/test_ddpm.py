@@ -454,7 +454,11 @@ X = torch.zeros(2, 3)
         (lambda: ddpm.step(X, 5, -1, X, S), ValueError, "s: expected an int >= 0, got -1"),
         (lambda: ddpm.step(X, 0, 0, X, S), ValueError, "t: expected an int in 1..1000, got 0"),
         (lambda: ddpm.step(X, 1001, 0, X, S), ValueError, "t: .*got 1001"),
-        (lambda: ddpm.step(X, 5.0, 0, X, S), TypeError, "t: expected an int or an int64 tensor.*got 5.0"),
+        (
+            lambda: ddpm.step(X, 5.0, 0, X, S),
+            TypeError,
+            "t: expected an int or an int64 tensor.*got 5.0",
+        ),
         (lambda: ddpm.step(X, 5, 4, torch.zeros(2, 1), S), ValueError, "eps: expected the shape"),
         (lambda: ddpm.step(X, 5, 4, X, S, clip=-1.0), ValueError, "clip: expected a number >= 0"),
         (lambda: ddpm.step(X, 5, 4, X, S, clip="x"), TypeError, "clip: expected a number, got"),

@@ -43,10 +43,11 @@ class Picture:
     def __repr__(self) -> str:
         return self.alt
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        """Returns every form at once; the front end takes the richest that it can show."""
-        image = base64.b64encode(self.png).decode()
-        return {"text/html": self.html, "image/png": image, "text/plain": self.alt}
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def _repr_png_(self) -> bytes:
+        return self.png
 
 
 def show(fig: Figure, alt: str, caption: str | None = None) -> Picture:
