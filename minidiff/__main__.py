@@ -43,7 +43,8 @@ def show() -> None:
     """Prints every recipe, and what the manifest says of its weights."""
     entries = zoo.manifest()
     for name, recipe in sorted(zoo.RECIPES.items()):
-        quality = entries[name]["quality"] if name in entries else "not trained"
+        entry = entries.get(name, {"quality": "not trained"})
+        quality = entry.get("quality", "not measured")
         print(f"{name}: {recipe.steps} steps of {recipe.batch}: {quality}")
 
 
@@ -72,7 +73,8 @@ def train(name: str, out: Path, device: str, resume: bool) -> None:
     facts = {
         "seconds": round(time.monotonic() - begin),
         "resumed": resume,  # then the seconds are those since
-        "final_loss": round(sum(losses) / len(losses), 4),  # the mean of the last 200 steps
+        "final_loss": round(sum(losses) / len(losses), 4),  # the mean of the last steps ...
+        "final_loss_over": len(losses),  # ... 200 of them, or fewer where it was resumed late
         "quality": quality(net.cpu().half().float(), recipe),  # as it will be read
     }
     print(f"{zoo.save(name, net, out, **facts)}: {facts}")

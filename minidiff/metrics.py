@@ -29,8 +29,8 @@ def pca(x: Tensor, k: int) -> Callable[[Tensor], Tensor]:
 
     Raises:
         TypeError: ``x`` is not floating point, or ``k`` is not an int.
-        ValueError: ``x`` has no sample axis, or ``k`` is out of range; the projection raises it
-            for data of another size.
+        ValueError: ``x`` has no sample axis, or a number that is not finite, or ``k`` is out of
+            range; the projection raises it for such data, and for data of another size.
     """
     flat = _flat("x", x)
     check.integer("k", k, 1, min(flat.shape))
@@ -62,7 +62,7 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
 
     Raises:
         TypeError: ``a`` or ``b`` is not floating point.
-        ValueError: Fewer than two samples, or the dimensions differ.
+        ValueError: Fewer than two samples, a number is not finite, or the dimensions differ.
 
     Source: Dowson & Landau 1982; Heusel et al. 2017 for its use.
     """
@@ -91,7 +91,7 @@ def energy_distance(a: Tensor, b: Tensor) -> float:
 
     Raises:
         TypeError: ``a`` or ``b`` is not floating point.
-        ValueError: Fewer than two samples, or the dimensions differ.
+        ValueError: Fewer than two samples, a number is not finite, or the dimensions differ.
 
     Source: Székely & Rizzo 2013.
     """
@@ -119,11 +119,14 @@ def marginal_energy_distance(a: Tensor, b: Tensor) -> float:
 
     Raises:
         TypeError: ``a`` or ``b`` is not floating point.
-        ValueError: Fewer than two samples, or the dimensions differ.
+        ValueError: Fewer than two samples, a number is not finite, the dimensions differ, or
+            all samples of ``b`` are equal.
 
     Source: Székely & Rizzo 2013.
     """
     a, b = _pair(a, b)
+    if (b == b[0]).all():
+        raise ValueError("b: expected samples that differ, got one repeated")
     n, m = len(a), len(b)
     in_a, in_b = _pair_sums(a), _pair_sums(b)
     across = _pair_sums(torch.cat([a, b])) - in_a - in_b
@@ -156,7 +159,9 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
 
 def _flat(name: str, x: Tensor) -> Tensor:
     check.batch(name, x)
-    return x.flatten(1).double()
+    if not x.isfinite().all():
+        raise ValueError(f"{name}: expected finite numbers, got some that are not")
+    return x.detach().flatten(1).double()
 
 
 def _pair_sums(x: Tensor) -> Tensor:

@@ -6,9 +6,10 @@ It imports nothing of the diffusion. What is learned is the loss, a function tha
 import copy
 import hashlib
 import io
+import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -46,6 +47,7 @@ def fit(
     ema: float = 0.999,
     checkpoint: str | os.PathLike[str] | None = None,
     every: int = 500,
+    run: Mapping[str, Any] | None = None,
 ) -> Iterator[Progress]:
     """Trains ``net`` in place, and yields after each optimiser step and average.
 
@@ -70,16 +72,19 @@ def fit(
         ema: The decay of the average, in [0, 1); 0 is no averaging.
         checkpoint: A file.
         every: Steps between two checkpoints, >= 1.
+        run: What else identifies the run, as JSON can hold it; a checkpoint of another is refused.
 
     Returns:
         An iterator of ``Progress``; nothing happens until it is asked.
 
     Raises:
-        TypeError: ``steps`` or ``every`` is not an int.
-        ValueError: A number is out of its range; while it runs, ``loss`` did not return (B,), or
-            the checkpoint is damaged or belongs to another run.
-        FloatingPointError: While it runs, the loss is not finite. The weights are then those of
-            the step before.
+        TypeError: ``steps`` or ``every`` is not an int, or JSON cannot hold ``run``; while it
+            runs, ``loss`` did not return a floating-point tensor.
+        ValueError: A number is out of its range, or ``checkpoint`` cannot be a file; while it
+            runs, ``loss`` did not return (B,) or is detached from the parameters, or the
+            checkpoint is damaged or belongs to another run.
+        FloatingPointError: While it runs, the loss or its gradient is not finite. The weights are
+            then those of the step before.
 
     Source: Ho et al. 2020 (average, clipping); the warm-up of the average is TensorFlow's.
     """
@@ -90,24 +95,26 @@ def fit(
     if not 0 <= ema < 1:
         raise ValueError(f"ema: expected a number in [0, 1), got {ema}")
     path = None if checkpoint is None else Path(checkpoint)
-    return _run(net, loss, draw, steps, lr, ema, path, every)
+    if path is not None and (path.is_dir() or not path.parent.is_dir()):
+        raise ValueError(f"checkpoint: expected a file in a folder that exists, got {path}")
+    recipe: dict[str, Any] = {"steps": steps, "lr": lr, "ema": ema}
+    recipe |= {f"run's {key}": json.dumps(value) for key, value in (run or {}).items()}
+    return _run(net, loss, draw, recipe, path, every)
 
 
 def _run(
     net: _Net,
     loss: Callable[[_Net, _Batch], Tensor],
     draw: Callable[[], _Batch],
-    steps: int,
-    lr: float,
-    ema: float,
+    recipe: dict[str, Any],
     checkpoint: Path | None,
     every: int,
 ) -> Iterator[Progress]:
+    steps, lr, ema = recipe["steps"], recipe["lr"], recipe["ema"]
     average = copy.deepcopy(net).eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(
         net.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0.0, fused=True
     )
-    recipe: dict[str, Any] = {"steps": steps, "lr": lr, "ema": ema}
     recipe |= {f"shape of {name}": list(x.shape) for name, x in net.state_dict().items()}
     done = 0
     if checkpoint is not None and checkpoint.exists():
@@ -122,14 +129,23 @@ def _run(
 
     for step in range(done + 1, steps + 1):
         values = loss(net, draw())
+        check.floating("loss(net, batch)", values)
         if values.ndim != 1:
-            raise ValueError(f"loss: expected shape (B,) from it, got {check.describe(values)}")
+            raise ValueError(
+                f"loss(net, batch): expected shape (B,), got {check.describe(values)}"
+            )
+        if not values.requires_grad:
+            raise ValueError("loss(net, batch): expected a gradient, got a detached tensor")
         mean = values.mean()
         if not mean.isfinite():
             raise FloatingPointError(f"loss: expected a finite number, got {mean} at step {step}")
         optimiser.zero_grad()
         mean.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        norm = nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        if not norm.isfinite():
+            raise FloatingPointError(
+                f"gradient: expected a finite norm, got {norm} at step {step}"
+            )
         for group in optimiser.param_groups:
             group["lr"] = lr * _lr_factor(step - 1, steps)
         optimiser.step()

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -53,17 +54,25 @@ class Recipe:
     seed: int = 0
 
     def describe(self) -> dict[str, int | float | str]:
-        """Returns the recipe as JSON can hold it, a function as the call that it makes."""
+        """Returns the recipe as JSON can hold it, a function as the call that it makes.
+
+        Raises:
+            ValueError: A function has no name, as a lambda: nothing would tell it from another.
+        """
         values = ((field.name, getattr(self, field.name)) for field in fields(self))
         return {name: _call(x) if callable(x) else x for name, x in values}
 
 
 def _call(function: Callable[[], Any]) -> str:
-    if not isinstance(function, functools.partial):
-        return f"{function.__name__}()"
-    arguments = [repr(x) for x in function.args]
-    arguments += [f"{name}={x!r}" for name, x in function.keywords.items()]
-    return f"{function.func.__name__}({', '.join(arguments)})"
+    arguments = []
+    if isinstance(function, functools.partial):
+        arguments += [repr(x) for x in function.args]
+        arguments += [f"{name}={x!r}" for name, x in function.keywords.items()]
+        function = function.func
+    name = getattr(function, "__name__", "<lambda>")
+    if name == "<lambda>":
+        raise ValueError(f"recipe: expected a function with a name, got {function!r}")
+    return f"{name}({', '.join(arguments)})"
 
 
 def digits_to_learn() -> Tensor:
@@ -102,12 +111,13 @@ def train(
 ) -> Iterator[Progress]:
     """Runs a recipe: v-prediction, a noise level for every sample.
 
-    It seeds torch's global generators, from which everything random in the run is drawn.
+    At the first step it seeds torch's global generators, from which everything random in the run
+    is drawn.
 
     Args:
         name: Of the recipe.
         device: Where to train.
-        checkpoint: As for ``train.fit``: a file that exists is continued.
+        checkpoint: As for ``train.fit``: a file that exists is continued, if it is this recipe's.
 
     Returns:
         An iterator of ``Progress``; the last one's ``ema`` is the trained network.
@@ -116,6 +126,15 @@ def train(
         ValueError: There is no such recipe; while it runs, what ``train.fit`` raises.
     """
     it = recipe(name)
+    return _train(it, it.describe(), device, checkpoint)
+
+
+def _train(
+    it: Recipe,
+    run: dict[str, int | float | str],
+    device: torch.device | str,
+    checkpoint: str | os.PathLike[str] | None,
+) -> Iterator[Progress]:
     torch.manual_seed(it.seed)
     net, images, schedule = it.net().to(device), it.data().to(device), it.schedule()
     weight = 1 / schedule.alpha_bar  # makes the loss of eps that of v
@@ -129,14 +148,16 @@ def train(
         t = (u * schedule.T).long() + 1
         return ddpm.loss(eps_fn(net, schedule), x0, schedule, weight=weight, t=t)
 
-    return fit(net, loss, draw, steps=it.steps, lr=it.lr, ema=it.ema, checkpoint=checkpoint)
+    yield from fit(
+        net, loss, draw, steps=it.steps, lr=it.lr, ema=it.ema, checkpoint=checkpoint, run=run
+    )
 
 
 def manifest(folder: str | os.PathLike[str] = WEIGHTS) -> dict[str, dict[str, Any]]:
     """Returns what the manifest says of each trained network; empty where there is none.
 
     Raises:
-        ValueError: The file is not a manifest.
+        ValueError: The file is not a manifest, or an entry is not what was written there.
     """
     path = Path(folder) / _MANIFEST
     if not path.exists():
@@ -147,7 +168,27 @@ def manifest(folder: str | os.PathLike[str] = WEIGHTS) -> dict[str, dict[str, An
         raise ValueError(f"{path}: expected JSON, got {error}: restore the file") from error
     if not isinstance(entries, dict):
         raise ValueError(f"{path}: expected an object, got {type(entries).__name__}")
+    for name, entry in entries.items():
+        if (
+            not isinstance(entry, dict)
+            or not re.fullmatch("[0-9a-f]{64}", str(entry.get("sha256")))
+            or not isinstance(entry.get("recipe"), dict)
+        ):
+            raise ValueError(
+                f"{path}: expected an object with sha256 and recipe as {name!r}, got {entry!r}"
+            )
+        if entry.get("entry_sha256") != _seal(name, entry):
+            raise ValueError(
+                f"{path}: expected the SHA-256 {entry.get('entry_sha256')} of the entry {name!r}, "
+                f"got {_seal(name, entry)}: the file is damaged; restore it"
+            )
     return entries
+
+
+def _seal(name: str, entry: dict[str, Any]) -> str:
+    """Returns the SHA-256 of an entry and its name, the seal itself left out."""
+    rest = {key: value for key, value in entry.items() if key != "entry_sha256"}
+    return hashlib.sha256(json.dumps([name, rest], sort_keys=True).encode()).hexdigest()
 
 
 def save(
@@ -168,23 +209,40 @@ def save(
         The path of the weights, ``folder/name.safetensors``.
 
     Raises:
-        ValueError: There is no such recipe, or the manifest there is damaged.
+        ValueError: There is no such recipe, the network is not the recipe's, float16 cannot hold
+            its weights, or the manifest there is damaged.
     """
     from safetensors.torch import save as to_bytes
 
-    entries = manifest(folder)
+    it, entries, state = recipe(name), manifest(folder), net.state_dict()
+    with torch.device("meta"):  # the shapes alone: no memory, no random numbers
+        shapes = {key: x.shape for key, x in it.net().state_dict().items()}
+    for key in shapes | state:
+        ours, its = shapes.get(key), state[key].shape if key in state else None
+        if ours != its:
+            raise ValueError(f"net: expected the recipe's, {key} of {ours}, got {key} of {its}")
+    kind = next(iter(state.values())).device.type
+    state = {key: x.half() if x.is_floating_point() else x for key, x in state.items()}
+    for key, x in state.items():
+        if not x.isfinite().all():
+            raise ValueError(f"net: expected weights that float16 can hold, got others in {key}")
+    content = to_bytes({key: x.cpu().contiguous() for key, x in state.items()})
+    # Through JSON, as it will be read: the seal must not depend on what JSON turns into what.
+    entry = json.loads(
+        json.dumps(
+            {
+                **facts,
+                "sha256": hashlib.sha256(content).hexdigest(),
+                "recipe": it.describe(),
+                "machine": f"{os.cpu_count()}-core {platform.machine()}, {kind}",
+                "torch": torch.__version__,
+            }
+        )
+    )
+    entries[name] = entry | {"entry_sha256": _seal(name, entry)}
     path = Path(folder) / f"{name}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
-    state = net.state_dict()
-    content = to_bytes({key: x.cpu().half().contiguous() for key, x in state.items()})
-    kind = next(iter(state.values())).device.type
-    entries[name] = {
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "recipe": recipe(name).describe(),
-        "machine": f"{os.cpu_count()}-core {platform.machine()}, {kind}",
-        "torch": torch.__version__,
-        **facts,
-    }
+    # A crash in between leaves weights that the old manifest refuses, never a wrong pair.
     write_atomically(path, content)
     write_atomically(path.with_name(_MANIFEST), (json.dumps(entries, indent=2) + "\n").encode())
     return path
@@ -223,6 +281,7 @@ def load(name: str, folder: str | os.PathLike[str] = WEIGHTS) -> nn.Module:
             f"{path}: expected weights of today's recipe, {it.describe()}, "
             f"got those of {entry['recipe']}: train again"
         )
-    net = it.net()
+    with torch.random.fork_rng(devices=[]):  # its random weights are about to be replaced
+        net = it.net()
     net.load_state_dict(from_bytes(content))
     return net.eval()

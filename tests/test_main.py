@@ -10,6 +10,8 @@ from test_zoo import TINY
 from minidiff import __main__ as cli
 from minidiff import zoo
 
+SAMPLES = cli.SAMPLES  # of the numbers that are shipped; the other tests take fewer
+
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
@@ -25,6 +27,24 @@ def test_list(capsys):
     assert out[1] == "tiny: 4 steps of 8: not trained"
 
 
+def test_list_without_a_quality(tmp_path, capsys, monkeypatch):
+    zoo.save("tiny", TINY.net(), tmp_path)
+    manifest = zoo.manifest(tmp_path)
+    monkeypatch.setattr(zoo, "manifest", lambda: manifest)
+    assert cli.main(["list"]) == 0
+    assert "tiny: 4 steps of 8: not measured\n" in capsys.readouterr().out
+
+
+def test_quality_of_the_shipped_weights_is_what_the_manifest_says(monkeypatch):
+    monkeypatch.setattr(cli, "SAMPLES", SAMPLES)
+    measured = cli.quality(zoo.load("digits"), zoo.recipe("digits"))
+    quality = zoo.manifest()["digits"]["quality"]
+    assert measured.keys() == quality.keys()
+    assert measured["frechet_distance"] == pytest.approx(quality["frechet_distance"], abs=0.003)
+    for name in ("energy_distance", "marginal_energy_distance"):
+        assert measured[name] == pytest.approx(quality[name], abs=0.0005)
+
+
 def test_train(tmp_path, capsys):
     assert cli.main(["train", "tiny", "--out", str(tmp_path / "new")]) == 0
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
@@ -37,6 +57,7 @@ def test_train(tmp_path, capsys):
         assert torch.equal(net.state_dict()[key], value.half().float())
     entry = zoo.manifest(tmp_path / "new")["tiny"]
     assert entry["seconds"] >= 0 and entry["resumed"] is False
+    assert entry["final_loss_over"] == 4
     assert entry["quality"]["frechet_distance"] > 1 and entry["quality"]["energy_distance"] > 0.1
     captured = capsys.readouterr()
     assert str(tmp_path / "new/tiny.safetensors") in captured.out
@@ -59,7 +80,8 @@ def test_an_interrupted_run_is_neither_lost_nor_repeated(tmp_path, capsys, monke
     monkeypatch.setattr(zoo, "save", save)
     assert cli.main(["train", "tiny", "--resume", "--out", str(tmp_path)]) == 0
     assert not path.exists()
-    assert zoo.manifest(tmp_path)["tiny"]["resumed"] is True
+    entry = zoo.manifest(tmp_path)["tiny"]
+    assert entry["resumed"] is True and entry["final_loss_over"] == 1
     assert cli.main(["train", "tiny", "--resume", "--out", str(tmp_path)]) == 1
     assert f"{path} is not there: run again without --resume" in capsys.readouterr().err
 

@@ -135,6 +135,17 @@ def test_marginal_energy_is_that_of_each_coordinate():
 @pytest.mark.parametrize("distance", [frechet_distance, energy_distance, marginal_energy_distance])
 def test_distances_refuse(distance):
     x = cloud(4, 3)
+    with pytest.raises(ValueError) as info:
+        distance(x[:1], x)
+    assert "two samples each, of equal size, got (1, 3) and (4, 3)" in str(info.value)
+    for bad in (math.nan, math.inf):
+        broken = x.clone()
+        broken[1, 2] = bad
+        for name, pair in (("a", (broken, x)), ("b", (x, broken))):
+            with pytest.raises(ValueError) as info:
+                distance(*pair)
+            message = f"{name}: expected finite numbers, got some that are not"
+            assert str(info.value) == message
     for other in (x[:1], x[:, :2]):
         with pytest.raises(ValueError) as info:
             distance(x, other)
@@ -143,6 +154,23 @@ def test_distances_refuse(distance):
     with pytest.raises(TypeError) as info:
         distance(x, x.long())
     assert "b: expected a floating-point tensor" in str(info.value)
+
+
+@pytest.mark.parametrize("distance", [frechet_distance, energy_distance, marginal_energy_distance])
+def test_distances_take_what_has_a_gradient(distance):
+    a, b = cloud(4, 3), cloud(5, 3, seed=1)
+    graph = a.clone().requires_grad_()
+    assert distance(graph, b) == distance(a, b)
+    assert distance(b, 1 * graph) == distance(b, a)
+    assert not pca(graph, 2)(graph).requires_grad
+
+
+def test_marginal_energy_refuses_data_without_a_spread():
+    constant = torch.full((4, 3), 0.1)
+    with pytest.raises(ValueError) as info:
+        marginal_energy_distance(cloud(4, 3), constant)
+    assert str(info.value) == "b: expected samples that differ, got one repeated"
+    assert marginal_energy_distance(constant, cloud(4, 3)) > 0
 
 
 def test_psnr():

@@ -54,6 +54,14 @@ def test_levels_are_sines_and_cosines_of_the_angle():
     assert (features[:, 0].diff() > 0).all()
 
 
+def test_the_answer_is_pinned():
+    net = stirred(MLP(dim=3, width=16, depth=2).double())
+    out = net((torch.arange(12).double() / 5).cos().view(4, 3), torch.linspace(0, 1.5, 4).double())
+    assert (out.flatten() * torch.arange(12).cos()).sum().item() == pytest.approx(
+        -0.174445, abs=1e-4
+    )
+
+
 def test_is_at_home_in_float64():
     net = stirred(MLP(width=8)).double()
     assert net(torch.randn(2, 2).double(), torch.rand(2).double()).dtype == torch.float64
@@ -65,6 +73,13 @@ def test_is_at_home_in_float64():
         (torch.zeros(4, 3), torch.zeros(4), ValueError, "x: expected shape (B, 2), got a tensor"),
         (torch.zeros(2), torch.zeros(2), ValueError, "x: expected shape (B, 2), got a tensor"),
         (torch.zeros(4, 2).long(), torch.zeros(4), TypeError, "x: expected a floating-point"),
+        (
+            torch.zeros(4, 2).double(),
+            torch.zeros(4),
+            TypeError,
+            "x: expected the dtype of the net",
+        ),
+        (torch.zeros(4, 2), torch.zeros(4).double(), TypeError, "level: expected the dtype of x"),
         (torch.zeros(4, 2), torch.zeros(3), ValueError, "level: expected shape (4,), one level"),
         (torch.zeros(4, 2), torch.zeros(4, 1), ValueError, "level: expected shape (4,)"),
         (torch.zeros(4, 2), torch.arange(4), TypeError, "level: expected a floating-point"),

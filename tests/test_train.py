@@ -1,7 +1,10 @@
 """The training loop: its fixed recipe, its average, and that it survives anything."""
 
+import hashlib
+import io
 import math
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -75,6 +78,29 @@ def test_learning_rate_and_clipping():
     assert moved == pytest.approx(expected, abs=2e-6)
 
 
+def test_learning_rate_in_numbers():
+    # A gradient that never changes moves the weight by the learning rate. 250 steps have 13 of
+    # warm-up (12.5, rounded up): (n + 1) / 13, or (1 + cos(pi n / 250)) / 2 where that is less.
+    net, weights = Line().double(), [2.0]
+    for _ in fit(net, push, lambda: 1.0, steps=250, lr=0.1):
+        weights.append(net.w.item())
+    expected = {0: 0.0076923077, 1: 0.0153846154, 5: 0.0461538462, 11: 0.0923076923}
+    expected |= {12: 0.0994325872, 62: 0.0855767839, 125: 0.05, 249: 0.0000039478}
+    for n, lr in expected.items():
+        assert weights[n] - weights[n + 1] == pytest.approx(lr, abs=1e-8)
+
+
+def test_three_steps_of_adam_by_hand():
+    # Betas 0.9 and 0.99, gradients 0.5, -0.25 and 0.75, learning rates 0.1, 0.075 and 0.025:
+    #   m = 0.05, 0.02, 0.093        over 1 - 0.9^n  = 0.1, 0.19, 0.271
+    #   v = 0.0025, 0.0031, 0.008694 over 1 - 0.99^n = 0.01, 0.0199, 0.029701
+    # and each step is the learning rate times m over the root of v.
+    net, slopes, weights = Line().double(), [0.5, -0.25, 0.75], []
+    for _ in fit(net, push, iter(slopes).__next__, steps=3, lr=0.1):
+        weights.append(net.w.item())
+    assert weights == pytest.approx([1.9, 1.8799975428, 1.8641402376], abs=1e-7)
+
+
 @pytest.mark.parametrize("ema", [0.0, 0.5, 0.999])
 def test_average_in_closed_form(ema):
     net, weights = Line(), []
@@ -132,10 +158,45 @@ def test_stops_at_a_loss_that_is_not_finite():
     assert len(weights) == 2 and net.w.item() == weights[-1]
 
 
+def test_stops_at_a_gradient_that_is_not_finite():
+    class Cliff(torch.autograd.Function):  # finite itself, its slope is not
+        @staticmethod
+        def forward(_, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(_, slope):
+            return slope * math.inf
+
+    def loss(net, step):
+        return (Cliff.apply(net.w) if step == 3 else net.w).expand(4)
+
+    net, weights = Line(), []
+    with pytest.raises(FloatingPointError) as info:
+        for _ in fit(net, loss, iter([1, 2, 3, 4]).__next__, steps=9, lr=0.1):
+            weights.append(net.w.item())
+    assert str(info.value) == "gradient: expected a finite norm, got inf at step 3"
+    assert len(weights) == 2 and net.w.item() == weights[-1]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "message"),
+    [
+        (lambda w: None, TypeError, "expected a floating-point tensor, got None (NoneType)"),
+        (lambda w: 0.5, TypeError, "expected a floating-point tensor, got 0.5 (float)"),
+        (lambda w: w.detach().expand(4), ValueError, "expected a gradient, got a detached tensor"),
+    ],
+)
+def test_refuses_what_is_no_loss(answer, error, message):
+    with pytest.raises(error) as info:
+        next(fit(Line(), lambda net, x: answer(net.w), lambda: None, steps=9, lr=0.1))
+    assert str(info.value) == f"loss(net, batch): {message}"
+
+
 def test_refuses_a_mean_for_a_loss():
     with pytest.raises(ValueError) as info:
         next(fit(Line(), lambda net, x: net.w * 1, lambda: None, steps=9, lr=0.1))
-    assert "loss: expected shape (B,) from it, got a tensor of shape ()" in str(info.value)
+    assert "loss(net, batch): expected shape (B,), got a tensor of shape ()" in str(info.value)
 
 
 @pytest.mark.parametrize(
@@ -148,12 +209,22 @@ def test_refuses_a_mean_for_a_loss():
         ({"ema": 1.0}, ValueError, "ema: expected a number in [0, 1), got 1.0"),
         ({"ema": -0.1}, ValueError, "ema: expected a number in [0, 1), got -0.1"),
         ({"every": 0}, ValueError, "every: expected an int >= 1, got 0"),
+        ({"run": {"net": nn}}, TypeError, "Object of type module is not JSON serializable"),
     ],
 )
 def test_refuses_bad_numbers_before_it_is_asked_for_a_step(given, error, message):
     with pytest.raises(error) as info:
         fit(Line(), push, lambda: 1.0, **{"steps": 3, "lr": 0.1} | given)
     assert str(info.value) == message
+
+
+def test_refuses_a_place_for_a_checkpoint_before_it_is_asked_for_a_step(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path, tmp_path / "none" / "a", tmp_path / "file" / "a"):
+        with pytest.raises(ValueError) as info:
+            fit(Line(), push, lambda: 1.0, steps=3, lr=0.1, checkpoint=path)
+        message = f"checkpoint: expected a file in a folder that exists, got {path}"
+        assert str(info.value) == message
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -225,9 +296,29 @@ def test_any_damage_to_a_checkpoint_is_refused(tmp_path):
     assert next(fit(Line(), push, lambda: 1.0, steps=1, lr=0.1, checkpoint=path)).step == 1
 
 
+class Trap:
+    """What a pickle may hold: a call."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_checkpoint_runs_no_code(tmp_path):
+    path, content = tmp_path / "a", io.BytesIO()
+    torch.save({"recipe": Trap(tmp_path / "sprung")}, content)
+    path.write_bytes(hashlib.sha256(content.getvalue()).digest() + content.getvalue())
+    with pytest.raises(pickle.UnpicklingError):
+        next(fit(Line(), push, lambda: 1.0, steps=1, lr=0.1, checkpoint=path))
+    assert os.listdir(tmp_path) == ["a"]
+
+
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     path = tmp_path / "a"
     recipe = {"steps": 5, "lr": 0.1, "ema": 0.9, "checkpoint": path}
+    recipe |= {"run": {"batch": 3, "steps": "five"}}
     net = nn.Linear(2, 1)
 
     def start(net, **changed):
@@ -240,6 +331,9 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         ({"steps": 6}, "steps = 6, got steps = 5"),
         ({"lr": 0.2}, "lr = 0.2, got lr = 0.1"),
         ({"ema": 0.8}, "ema = 0.8, got ema = 0.9"),
+        ({"run": {"batch": 4, "steps": "five"}}, "run's batch = 4, got run's batch = 3"),
+        ({"run": {"batch": 3}}, "run's steps = None, got run's steps = \"five\""),
+        ({"run": None}, "run's batch = None, got run's batch = 3"),
     ):
         with pytest.raises(ValueError) as info:
             start(net, **changed)

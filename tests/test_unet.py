@@ -73,6 +73,31 @@ def test_every_pixel_sees_every_other():
     assert (x.grad[0, 0, -1, -1] != 0).all()
 
 
+def test_attention_is_over_pixels():
+    attend = stirred(UNet(width=16, mults=(1, 2))).attention
+    x = images(2, 32, 4, 4).requires_grad_()
+    out = attend(x)
+    (out - x)[0, :, 0, 0].sum().backward()
+    assert (x.grad[0] != 0).all() and (x.grad[1] == 0).all()  # every pixel, of its own image
+    # Pixels that change places take their answers along.
+    order = torch.randperm(16, generator=torch.Generator().manual_seed(0))
+    moved = attend(x.flatten(2)[..., order].view_as(x))
+    assert torch.allclose(moved, out.flatten(2)[..., order].view_as(x), atol=1e-5)
+    # All pixels twice change no average over pixels; a product over pixels would double.
+    assert torch.allclose(attend(x.repeat(1, 1, 1, 2)), out.repeat(1, 1, 1, 2), atol=1e-5)
+
+
+def test_the_answer_is_pinned():
+    net = stirred(UNet(2, 16, (1, 2), classes=3, image_channels=1).double())
+    x, image = ((torch.arange(n).double() / 5).cos().view(2, -1, 5, 6) for n in (120, 60))
+    level, image_level = torch.tensor([[0.2, 1.4], [0.0, 0.7]]).double()
+    label = torch.tensor([-1, 2])
+    out = net(x, level, label=label, image=image, image_level=image_level)
+    assert (out.flatten() * torch.arange(120).cos()).sum().item() == pytest.approx(
+        2.720993, abs=1e-4
+    )
+
+
 X, LEVEL, LABEL = torch.zeros(2, 1, 8, 8), torch.zeros(2), torch.zeros(2, dtype=torch.int64)
 
 
@@ -88,8 +113,29 @@ X, LEVEL, LABEL = torch.zeros(2, 1, 8, 8), torch.zeros(2), torch.zeros(2, dtype=
         ({}, {"label": LABEL}, ValueError, "label: expected none"),
         ({"classes": 3}, {"label": LABEL + 3}, ValueError, "label: expected entries in -1..2"),
         ({"classes": 3}, {"label": LABEL - 2}, ValueError, "label: expected entries in -1..2"),
-        ({"classes": 3}, {"label": LABEL[:1]}, ValueError, "label: expected shape (2,), got a"),
-        ({"classes": 3}, {"label": LEVEL}, TypeError, "label: expected an int or an int64"),
+        (
+            {"classes": 3},
+            {"label": LABEL[:1]},
+            ValueError,
+            "label: expected one entry for each of",
+        ),
+        ({"classes": 3}, {"label": LEVEL}, TypeError, "label: expected an int64 tensor of shape"),
+        ({"classes": 3}, {"label": 1}, TypeError, "label: expected an int64 tensor of shape (B,)"),
+        ({"classes": 3}, {"label": LABEL.int()}, TypeError, "label: expected an int64 tensor"),
+        ({}, {"x": X.double()}, TypeError, "x: expected the dtype of the network, torch.float32"),
+        (
+            {},
+            {"level": LEVEL.double()},
+            TypeError,
+            "level: expected the dtype of x, torch.float32",
+        ),
+        ({"image_channels": 1}, {"image": X.half()}, TypeError, "image: expected the dtype of x"),
+        (
+            {"image_channels": 1},
+            {"image": X, "image_level": LEVEL.half()},
+            TypeError,
+            "image_level: expected the dtype of x",
+        ),
         ({}, {"image": X}, ValueError, "image: expected none"),
         ({}, {"image_level": LEVEL}, ValueError, "image: expected none"),
         ({"image_channels": 1}, {}, ValueError, "image: expected shape (2, 1, 8, 8), got None"),

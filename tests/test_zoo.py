@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import json
 
 import pytest
@@ -12,6 +13,7 @@ from minidiff.data import digits
 from minidiff.forward import eps_fn
 from minidiff.nets import UNet
 from minidiff.schedule import linear_schedule
+from minidiff.train import fit
 
 TINY = zoo.Recipe(
     data=zoo.digits_to_learn,
@@ -50,6 +52,10 @@ def test_a_recipe_describes_itself_in_json():
     with pytest.raises(ValueError) as info:
         zoo.recipe("faces")
     assert str(info.value) == "name: expected one of digits, tiny, got 'faces'"
+    for nameless in (lambda: UNet(), functools.partial(lambda w: UNet(width=w), 16), UNet()):
+        with pytest.raises(ValueError) as info:
+            dataclasses.replace(TINY, net=nameless).describe()
+        assert str(info.value).startswith("recipe: expected a function with a name, got ")
 
 
 def test_training_is_the_regression_of_v(tmp_path):
@@ -71,6 +77,41 @@ def test_training_is_the_regression_of_v(tmp_path):
     assert [p.loss for p in zoo.train("tiny", checkpoint=tmp_path / "a")] == [
         p.loss for p in steps
     ]
+
+
+def test_training_is_fit_with_the_numbers_of_the_recipe(monkeypatch):
+    other = dataclasses.replace(TINY, lr=0.03, ema=0.15, seed=11)
+    monkeypatch.setitem(zoo.RECIPES, "tiny", other)
+    ours = zoo.train("tiny")
+    torch.rand(1)  # what happens between the call and the first step changes nothing
+    ours = [(p.loss, p.ema.output.weight.clone()) for p in ours]
+
+    torch.manual_seed(11)
+    net, x0, schedule = UNet(width=16, mults=(1,)), digits().train, linear_schedule(50)
+
+    def loss(net, x0):
+        t = (((torch.rand(1) + torch.arange(8) / 8) % 1) * 50).long() + 1
+        return ddpm.loss(eps_fn(net, schedule), x0, schedule, weight=1 / schedule.alpha_bar, t=t)
+
+    def draw():
+        return x0[torch.randint(1500, (8,))]
+
+    direct = fit(net, loss, draw, steps=4, lr=0.03, ema=0.15)
+    for (value, weight), p in zip(ours, direct, strict=True):
+        assert value == p.loss and torch.equal(weight, p.ema.output.weight)
+    assert (weight != 0).any()
+
+
+def test_training_refuses_before_it_starts(tmp_path, monkeypatch):
+    with pytest.raises(ValueError):
+        zoo.train("faces")
+    # A checkpoint of another recipe, even where steps, rates and shapes agree.
+    path = tmp_path / "a"
+    list(zoo.train("tiny", checkpoint=path))
+    monkeypatch.setitem(zoo.RECIPES, "tiny", dataclasses.replace(TINY, batch=16))
+    with pytest.raises(ValueError) as info:
+        next(zoo.train("tiny", checkpoint=path))
+    assert "run's batch = 16, got run's batch = 8" in str(info.value)
 
 
 def test_weights_come_back_as_they_were_saved(tmp_path):
@@ -128,7 +169,119 @@ def test_missing_weights(tmp_path):
         zoo.save("tiny", TINY.net(), tmp_path).unlink()  # an entry without its file
 
 
+def test_what_is_not_the_recipe_s_network_is_not_saved(tmp_path):
+    folder = tmp_path / "new"
+    wide, none = UNet(width=24, mults=(1,)), TINY.net()
+    none.output = torch.nn.Identity()
+    more = TINY.net()
+    more.extra = torch.nn.Linear(1, 1)
+    large = TINY.net()
+    torch.nn.init.constant_(large.output.bias, 1e5)
+    for name, net, message in (
+        ("faces", TINY.net(), "name: expected one of digits, tiny, got 'faces'"),
+        (
+            "tiny",
+            wide,
+            "net: expected the recipe's, level.layers.0.weight of torch.Size([64, 32])",
+        ),
+        ("tiny", none, "output.weight of torch.Size([1, 16, 3, 3]), got output.weight of None"),
+        ("tiny", more, "extra.weight of None, got extra.weight of torch.Size([1, 1])"),
+        ("tiny", large, "net: expected weights that float16 can hold, got others in output.bias"),
+    ):
+        with pytest.raises(ValueError) as info:
+            zoo.save(name, net, folder)
+        assert message in str(info.value)
+        assert not folder.exists()
+    with pytest.raises(TypeError):
+        zoo.save("tiny", TINY.net(), folder, quality=torch)  # JSON cannot hold it
+    assert not folder.exists()
+
+
+def counting():
+    return torch.nn.BatchNorm1d(2)
+
+
+def test_only_floating_point_is_halved_and_no_random_number_is_used(tmp_path, monkeypatch):
+    monkeypatch.setitem(zoo.RECIPES, "tiny", dataclasses.replace(TINY, net=counting))
+    net = counting()
+    net.num_batches_tracked.fill_(100_001)  # float16 would make it inf
+    zoo.save("tiny", net, tmp_path)
+    assert zoo.load("tiny", tmp_path).num_batches_tracked == 100_001
+    monkeypatch.setitem(zoo.RECIPES, "tiny", TINY)
+    net = TINY.net()
+    before = torch.get_rng_state()
+    zoo.save("tiny", net, tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_facts_never_hide_what_is_needed(tmp_path):
+    facts = {"sha256": "0", "recipe": {}, "entry_sha256": "1", "table": {10: 1, 9: (2, 3)}}
+    zoo.save("tiny", TINY.net(), tmp_path, **facts)
+    assert zoo.manifest(tmp_path)["tiny"]["table"] == {"10": 1, "9": [2, 3]}
+    zoo.load("tiny", tmp_path)
+
+
+def test_a_crash_while_saving_never_pairs_weights_with_another_manifest(tmp_path, monkeypatch):
+    old, new = TINY.net(), trained()
+    path, write = zoo.save("tiny", old, tmp_path), zoo.write_atomically
+
+    def crash(at):
+        def fail(place, content):
+            if place.name == at:
+                raise OSError("no space left on device")
+            write(place, content)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(zoo, "write_atomically", fail)
+            with pytest.raises(OSError):
+                zoo.save("tiny", new, tmp_path)
+
+    crash("tiny.safetensors")
+    assert (zoo.load("tiny", tmp_path).output.weight == 0).all()  # the old ones, whole
+    crash("manifest.json")
+    with pytest.raises(ValueError) as info:
+        zoo.load("tiny", tmp_path)
+    assert f"{path}: expected SHA-256" in str(info.value)
+    zoo.save("tiny", new, tmp_path)
+    assert (zoo.load("tiny", tmp_path).output.weight != 0).any()
+
+
+def test_any_flipped_bit_of_a_manifest_is_refused(tmp_path):
+    facts = {"seconds": 990, "quality": {"energy_distance": 0.0019}}
+    zoo.save("tiny", TINY.net(), tmp_path, **facts)
+    path = tmp_path / "manifest.json"
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        with pytest.raises(ValueError) as info:
+            zoo.manifest(tmp_path)
+        assert str(path) in str(info.value)
+
+
 def test_a_damaged_manifest_is_refused(tmp_path):
+    digest = hashlib.sha256().hexdigest()
+    for entry in (
+        "1",
+        "{}",
+        '{"sha256": "12", "recipe": {}}',
+        f'{{"sha256": "{digest}x", "recipe": {{}}}}',
+        f'{{"sha256": "{digest.upper()}", "recipe": {{}}}}',
+        f'{{"sha256": "{digest}"}}',
+        f'{{"sha256": "{digest}", "recipe": 1}}',
+    ):
+        (tmp_path / "manifest.json").write_text(f'{{"tiny": {entry}}}')
+        with pytest.raises(ValueError) as info:
+            zoo.manifest(tmp_path)
+        message = "expected an object with sha256 and recipe as 'tiny', got "
+        assert f"{tmp_path / 'manifest.json'}: {message}" in str(info.value)
+    (tmp_path / "manifest.json").write_text(
+        f'{{"tiny": {{"sha256": "{digest}", "recipe": {{}}}}}}'
+    )
+    with pytest.raises(ValueError) as info:
+        zoo.manifest(tmp_path)
+    assert "expected the SHA-256 None of the entry 'tiny', got " in str(info.value)
     for content, message in (
         (b"{", "expected JSON, got "),
         (b"[]", "expected an object, got list"),
@@ -173,3 +326,10 @@ def test_shipped_digits_predict_v_of_digits_they_never_saw():
     gaussian = (values / (ab * values + 1 - ab)).mean()
     assert 0.33 < gaussian < 0.331
     assert 0.2 < loss < 0.95 * gaussian
+    assert loss.item() == pytest.approx(0.282018, abs=1e-4)
+
+
+def test_loading_leaves_the_random_state_alone():
+    before = torch.get_rng_state()
+    zoo.load("digits")
+    assert torch.equal(before, torch.get_rng_state())

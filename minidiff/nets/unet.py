@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minidiff import _validate as check
-from minidiff.nets.embedding import LevelEmbedding, check_level, zeroed
+from minidiff.nets.embedding import LevelEmbedding, check_dtype, check_level, zeroed
 
 _GROUPS, _HEADS = 8, 4
 
@@ -168,7 +168,7 @@ class UNet(nn.Module):
         image: Tensor | None,
         image_level: Tensor | None,
     ) -> None:
-        check.floating("x", x)
+        check_dtype("x", x, "the network", next(self.parameters()))
         if x.ndim != 4 or x.shape[1] != self.channels or min(x.shape[2:]) < 4:
             raise ValueError(
                 f"x: expected shape (B, {self.channels}, H, W) with H, W >= 4, "
@@ -178,11 +178,7 @@ class UNet(nn.Module):
         if label is not None:
             if self.classes is None:
                 raise ValueError("label: expected none, the network has no classes, got one")
-            check.index("label", label, -1, self.classes - 1)
-            if label.shape != x.shape[:1]:
-                raise ValueError(
-                    f"label: expected shape {tuple(x.shape[:1])}, got {check.describe(label)}"
-                )
+            check.times("label", label, x, -1, self.classes - 1)
         if self.image_channels == 0:
             if image is not None or image_level is not None:
                 raise ValueError("image: expected none, the network has no image_channels")
@@ -190,6 +186,6 @@ class UNet(nn.Module):
         shape = (len(x), self.image_channels, *x.shape[2:])
         if image is None or image.shape != shape:
             raise ValueError(f"image: expected shape {shape}, got {check.describe(image)}")
-        check.floating("image", image)
+        check_dtype("image", image, "x", x)
         if image_level is not None:
             check_level("image_level", image_level, x)
