@@ -33,7 +33,7 @@ Object.defineProperty(window, 'MathJax', {configurable: true, get: () => config,
   config = value;
 }});
 """
-FACTS = """() => ({
+FACTS = r"""() => ({
   maths: document.querySelectorAll('mjx-container').length,
   unrendered: document.querySelectorAll('.math').length
     - new Set([...document.querySelectorAll('mjx-container')].map(e => e.closest('.math'))
