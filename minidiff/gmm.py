@@ -111,12 +111,12 @@ class GaussianMixture:
             alpha_bar: How much of the data's variance is left, in [0, 1].
 
         Raises:
+            TypeError: ``alpha_bar`` is not a number.
             ValueError: ``alpha_bar`` leaves [0, 1].
 
         Equation: eq-gmm-diffused.
         """
-        if not 0 <= alpha_bar <= 1:
-            raise ValueError(f"alpha_bar: expected a number in [0, 1], got {alpha_bar}")
+        check.number("alpha_bar", alpha_bar, 0, 1)
         eye = torch.eye(self.means.shape[1], dtype=torch.float64)
         return GaussianMixture(
             self.weights,
