@@ -10,7 +10,16 @@ Time follows the papers everywhere: ``t`` runs over 1..T, clean data is ``t = 0`
 ``alpha_bar[0] = 1``. Images are floating-point tensors in [-1, 1].
 """
 
-from minidiff import ddim, ddpm, forward, gmm, sampling, schedule
+from minidiff import ddim, ddpm, forward, gmm, langevin, sampling, schedule, score_matching
 
-__all__ = ["ddim", "ddpm", "forward", "gmm", "sampling", "schedule"]
+__all__ = [
+    "ddim",
+    "ddpm",
+    "forward",
+    "gmm",
+    "langevin",
+    "sampling",
+    "schedule",
+    "score_matching",
+]
 __version__ = "0.1.0"

@@ -55,6 +55,23 @@ def number(name: str, value: object, low: float, high: float = math.inf) -> None
         raise ValueError(f"{name}: expected a number {span}, got {value}")
 
 
+def positive(name: str, value: object) -> None:
+    """Raises unless ``value`` is a finite int or float above 0."""
+    number(name, value, 0)
+    if value == 0:
+        raise ValueError(f"{name}: expected a number > 0, got {value}")
+
+
+def levels(name: str, value: object, x: Tensor) -> None:
+    """Raises unless ``value`` holds one noise level > 0 for each sample of ``x``, in its dtype."""
+    like(name, value, "the batch", x.flatten(1)[:, 0])
+    assert isinstance(value, Tensor)
+    if not (value.isfinite().all() and (value > 0).all()):
+        raise ValueError(
+            f"{name}: expected finite entries > 0, got {value.min():g}..{value.max():g}"
+        )
+
+
 def integer(name: str, value: object, low: int, high: int | None = None) -> None:
     """Raises unless ``value`` is an int in low..high (no upper end where ``high`` is None)."""
     if not isinstance(value, int) or isinstance(value, bool):

@@ -13,6 +13,7 @@ from torch import Tensor
 from minidiff import _validate as check
 from minidiff.forward import EpsFn
 from minidiff.schedule import Schedule
+from minidiff.score_matching import ScoreFn
 
 
 class GaussianMixture:
@@ -93,7 +94,7 @@ class GaussianMixture:
             TypeError: ``x`` is not floating point.
             ValueError: ``x`` is not (B, D), or a covariance is singular: there is no density.
         """
-        log_joint, _ = self._terms(x, self._one(x))
+        log_joint, _, _ = self._terms(x, *self._clean(x))
         return log_joint.logsumexp(1)
 
     def score(self, x: Tensor) -> Tensor:
@@ -102,7 +103,7 @@ class GaussianMixture:
         The responsibilities r_k are the posterior probabilities of the components.
         Errors as ``log_prob``.
         """
-        return self._score(x, self._one(x))
+        return self._score(x, *self._clean(x))
 
     def diffused(self, alpha_bar: float) -> "GaussianMixture":
         """Returns the law of x_t: weights w_k, means sqrt(ab) mu_k, covariances ab C_k + (1-ab) I.
@@ -124,6 +125,22 @@ class GaussianMixture:
             alpha_bar * self.covs + (1 - alpha_bar) * eye,
         )
 
+    def noised(self, sigma: float) -> "GaussianMixture":
+        """Returns the law of x + sigma eps: weights w_k, means mu_k, covariances C_k + sigma^2 I.
+
+        Args:
+            sigma: The standard deviation of the noise, >= 0.
+
+        Raises:
+            TypeError: ``sigma`` is not a number.
+            ValueError: ``sigma`` is negative or not finite.
+
+        Equation: eq-gmm-noised.
+        """
+        check.number("sigma", sigma, 0)
+        eye = torch.eye(self.means.shape[1], dtype=torch.float64)
+        return GaussianMixture(self.weights, self.means, self.covs + sigma**2 * eye)
+
     def eps_fn(self, schedule: Schedule) -> EpsFn:
         """Returns the exact noise prediction E[eps | x_t] = -sqrt(1 - ab_t) grad log q_t(x_t).
 
@@ -140,33 +157,91 @@ class GaussianMixture:
             check.batch("x_t", x_t)
             check.times("t", t, x_t, 0, schedule.T)
             alpha_bar = schedule.alpha_bar.to(x_t.device)[t]
-            return -(1 - alpha_bar).sqrt().to(x_t).unsqueeze(1) * self._score(x_t, alpha_bar)
+            score = self._score(x_t, alpha_bar.sqrt(), 1 - alpha_bar)
+            return -(1 - alpha_bar).sqrt().to(x_t).unsqueeze(1) * score
 
         return predict
 
-    @staticmethod
-    def _one(x: Tensor) -> Tensor:
-        return torch.ones(1, dtype=torch.float64, device=getattr(x, "device", None))
+    def score_fn(self) -> ScoreFn:
+        """Returns the exact score of the noised law, grad log q_sigma (eq-gmm-noised).
 
-    def _score(self, x: Tensor, alpha_bar: Tensor) -> Tensor:
-        log_joint, pull = self._terms(x, alpha_bar)
+        It is what a perfect noise-conditional network would answer: variance-exploding, of
+        x + sigma eps, where ``eps_fn`` is variance-preserving. Every sample of a batch may have
+        its own sigma.
+
+        Returns:
+            A function (x (B, D), sigma (B,) > 0) -> score (B, D). It raises TypeError where
+            ``sigma`` has not the dtype of ``x``, ValueError where a shape is off or an entry of
+            ``sigma`` is not positive and finite.
+        """
+
+        def score(x: Tensor, sigma: Tensor) -> Tensor:
+            check.batch("x", x)
+            check.levels("sigma", sigma, x)
+            var = sigma.double().square()
+            return self._score(x, torch.ones_like(var), var)
+
+        return score
+
+    def posterior(self, x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+        """Returns the mean and the covariance of clean data x_0 given x_0 + sigma eps = x.
+
+        Component by component Bayes' rule is that of two Gaussians: mean mu_k + G_k (x - mu_k)
+        and covariance sigma^2 G_k with G_k = C_k (C_k + sigma^2 I)^-1; the responsibilities at x
+        weigh them (eq-gmm-posterior). The same two follow from the score by Tweedie's formulas.
+        For a variance-preserving x_t ask at x_t / sqrt(ab_t), sigma = sqrt((1 - ab_t) / ab_t).
+
+        Args:
+            x: (B, D) noised data.
+            sigma: The standard deviation of the noise, > 0.
+
+        Returns:
+            The means (B, D) and the covariances (B, D, D).
+
+        Raises:
+            TypeError: ``x`` is not floating point, or ``sigma`` not a number.
+            ValueError: ``x`` is not (B, D), or ``sigma`` is not positive and finite.
+        """
+        check.positive("sigma", sigma)
+        one, _ = self._clean(x)
+        log_joint, pull, var = self._terms(x, one, sigma**2 * one)
+        r = log_joint.softmax(1)
+        part = x.unsqueeze(1) + sigma**2 * pull  # Tweedie within a component
+        mean = (r.unsqueeze(-1) * part).sum(1)
+        axes = self._axes.to(x)
+        gain = 1 - sigma**2 / var  # (1, K, D): the eigenvalues of G_k
+        within = sigma**2 * torch.einsum("bk,kde,ke,kfe->bdf", r, axes, gain[0], axes)
+        gap = part - mean.unsqueeze(1)
+        return mean, within + torch.einsum("bk,bkd,bke->bde", r, gap, gap)
+
+    @staticmethod
+    def _clean(x: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns scale 1 and added variance 0."""
+        one = torch.ones(1, dtype=torch.float64, device=getattr(x, "device", None))
+        return one, 0 * one
+
+    def _score(self, x: Tensor, scale: Tensor, added: Tensor) -> Tensor:
+        log_joint, pull, _ = self._terms(x, scale, added)
         return (log_joint.softmax(1).unsqueeze(-1) * pull).sum(1)
 
-    def _terms(self, x: Tensor, alpha_bar: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns log w_k N_k(x) (B, K) and C_k^-1 (mu_k - x) (B, K, D), at alpha_bar (B,)."""
+    def _terms(self, x: Tensor, scale: Tensor, added: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Looks at the law of scale x_0 + sqrt(added) eps; scale and added are (B,) or (1,).
+
+        Returns log w_k N_k(x) (B, K), C_k^-1 (mu_k - x) (B, K, D), and the eigenvalues of C_k.
+        """
         check.floating("x", x)
         if x.ndim != 2 or x.shape[1] != self.means.shape[1]:
             raise ValueError(
                 f"x: expected shape (B, {self.means.shape[1]}), got {check.describe(x)}"
             )
-        ab = alpha_bar[:, None, None]
-        var = ab * self._var.to(x.device) + (1 - ab)  # (B, K, D), taken in float64
+        scale, added = scale[:, None, None], added[:, None, None]
+        var = scale**2 * self._var.to(x.device) + added  # (B, K, D), taken in float64
         if not (var > 0).all():
             raise ValueError("covs: expected positive definite ones at t = 0, got a singular one")
         var, axes = var.to(x), self._axes.to(x)
-        delta = ab.sqrt().to(x) * self.means.to(x) - x.unsqueeze(1)  # (B, K, D)
+        delta = scale.to(x) * self.means.to(x) - x.unsqueeze(1)  # (B, K, D)
         along = torch.einsum("kde,bkd->bke", axes, delta)
         log_joint = self.weights.log().to(x) - 0.5 * (
             along.square() / var + (2 * math.pi * var).log()
         ).sum(-1)
-        return log_joint, torch.einsum("kde,bke->bkd", axes, along / var)
+        return log_joint, torch.einsum("kde,bke->bkd", axes, along / var), var

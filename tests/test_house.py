@@ -18,12 +18,14 @@ PACKAGE = ROOT / "minidiff"
 # What each room may import of the package; all may import _validate and their own room.
 GROUND = {"schedule", "forward"}
 STEPS = GROUND | {"ddpm", "ddim"}
-BELOW_ZOO = STEPS | {"data", "metrics", "nets", "train"}
+BELOW_ZOO = STEPS | {"data", "metrics", "nets", "train", "score_matching", "langevin"}
 ROOMS = {
     "_validate": set(),
     "schedule": set(),
     "forward": {"schedule"},
-    "gmm": GROUND,
+    "score_matching": set(),
+    "langevin": {"score_matching"},
+    "gmm": GROUND | {"score_matching"},
     "ddpm": GROUND,
     "ddim": GROUND | {"ddpm"},
     "sampling": STEPS,
