@@ -62,6 +62,11 @@ def pixels(source):
     return np.array(Image.open(io.BytesIO(source)))
 
 
+def ids_in(html):
+    """The ids that the HTML defines; those of a figure depend on all that it shows."""
+    return re.findall(r' id="([^"]+)"', html)
+
+
 def dots(path):
     """The absolute coordinates that a path of relative dots draws."""
     moves = re.findall(r"m(-?\d+)([+-]\d+)h0", path)
@@ -69,9 +74,9 @@ def dots(path):
     return np.cumsum(np.array(moves, dtype=int).reshape(-1, 2), axis=0).tolist()
 
 
-def curve():
+def curve(top=1):
     fig, ax = plt.subplots()
-    ax.plot([0, 1, 2], [0, 1, 0], label=r"$\bar\alpha_t$")
+    ax.plot([0, 1, 2], [0, top, 0], label=r"$\bar\alpha_t$")
     ax.set_xlim(0.5, 1.5)
     ax.legend()
     return fig
@@ -174,7 +179,7 @@ def test_show_needs_no_fonts():
 def test_show_ids_are_its_own():
     a, b, again = (viz.show(f(), "Alt.").html for f in (curve, digit, curve))
     assert a == again
-    ids = [re.findall(r' id="([^"]+)"', html) for html in (a, b)]
+    ids = [ids_in(html) for html in (a, b)]
     for html, names in zip((a, b), ids, strict=True):
         assert len(names) == len(set(names)) > 0
         assert set(re.findall(r'(?:href="|url\()#([^")]+)', html)) == set(names)
@@ -383,6 +388,56 @@ def test_play_images_refuses(frames, axes, message):
     assert raised.type is ValueError
 
 
+def test_play_figures():
+    figs = [curve(top) for top in range(1, 7)]
+    picture = viz.play_figures(figs, AXES, 'Up & "down".', caption="c")
+    assert not any(plt.fignum_exists(fig.number) for fig in figs)
+    data = player_data(picture.html)
+    assert [name for name, _ in data["axes"]] == list(AXES)
+    stills = [viz.show(curve(top), 'Up & "down".') for top in range(1, 7)]
+    assert all(svg in still.html for (svg,), still in zip(data["frames"], stills, strict=True))
+    tags = Tags(picture.html)
+    (svg,) = tags.all("svg")  # the others are in the data
+    assert svg["role"] == "img" and svg["aria-label"] == 'Up & "down".'
+    assert [div for div in tags.all("div") if div.get("class") == "frame"]
+    assert f'auto">{data["frames"][0][0]}</div>' in picture.html
+    assert picture.png == stills[0].png
+    assert "<figcaption>c</figcaption>" in picture.html
+
+
+def test_play_figures_ids_are_its_own():
+    a, b = (
+        viz.play_figures([curve(top) for top in tops], {"top": tops}, "A.").html
+        for tops in ((1, 2), (3, 4))
+    )
+    ids = [ids_in(svg) for html in (a, b) for (svg,) in player_data(html)["frames"]]
+    assert all(ids) and len(set(sum(ids, []))) == sum(map(len, ids))
+
+
+def test_play_figures_closes_what_it_drew():
+    fig = curve()
+    with pytest.raises(ValueError, match="alt: expected a description"):
+        viz.play_figures([fig], {"t": [0]}, " ")
+    assert not plt.fignum_exists(fig.number)
+
+
+@pytest.mark.parametrize(
+    ("widths", "axes", "message"),
+    [
+        ([], {"t": []}, "axes: expected .* 0 frames, got {'t': 0}"),
+        ([], {"t": [0]}, "axes: expected .* 0 frames, got {'t': 1}"),
+        ([5, 5], {"t": [0, 1, 2]}, "axes: expected .* 2 frames, got {'t': 3}"),
+        ([5, 5, 4.5], {"t": [0, 1, 2]}, "figs: expected one size in inches, got 5 x 2, 4.5 x 2$"),
+    ],
+)
+def test_play_figures_refuses(widths, axes, message):
+    figs = [plt.figure(figsize=(width, 2)) for width in widths]
+    with pytest.raises(ValueError, match=message) as raised:
+        viz.play_figures(figs, axes, "Figures.")
+    assert raised.type is ValueError
+    plt.close("all")
+
+
 # --- in a browser ---
 
 
@@ -416,9 +471,12 @@ def page_file(tmp_path_factory):
         viz.play_images(SIX, AXES, "Two squares."),
         viz.play_images(SIX, AXES, "Two squares."),
         viz.play_points(walk, {"t": range(5)}, "Four points.", limits=(-3, 3)),
+        viz.play_figures([curve(1), curve(2), curve(3)], {"top": [1, 2, 3]}, "Three curves."),
+        viz.play_figures([curve(2), digit()], {"which": [0, 1]}, "A curve, a digit."),
     ]
     path = tmp_path_factory.mktemp("viz") / "page.html"
     head = "<!doctype html><meta charset=utf-8><meta name=viewport content=width=device-width>"
+    head += "<meta name=color-scheme content='light dark'>"
     path.write_text(head + "".join(picture.html for picture in shown), encoding="utf-8")
     return path
 
@@ -489,8 +547,63 @@ def test_browser_reduced_motion(tab):
     assert output.inner_text() == "t = 0"
 
 
+def test_browser_turns_figures(tab):
+    first, second = (tab.locator(".minidiff-player").nth(i) for i in (3, 4))
+    slots = [player.locator(".frame") for player in (first, second)]
+    want = [
+        [
+            ids_in(svg)
+            for (svg,) in json.loads(player.locator("script").first.text_content())["frames"]
+        ]
+        for player in (first, second)
+    ]
+    assert [ids_in(slot.inner_html()) for slot in slots] == [want[0][0], want[1][0]]
+    looks = [first.locator("svg").screenshot()]
+    first.locator("input").focus()
+    for k in (1, 2):
+        tab.keyboard.press("ArrowRight")
+        assert ids_in(slots[0].inner_html()) == want[0][k]
+        assert first.locator("output").inner_text() == f"top = {k + 1}"
+        looks.append(first.locator("svg").screenshot())
+    assert len(set(looks)) == 3 and first.locator("svg").count() == 1
+    assert ids_in(slots[1].inner_html()) == want[1][0]
+    tab.keyboard.press("Home")
+    assert first.locator("svg").screenshot() == looks[0]
+    second.locator("button").click()
+    assert ids_in(slots[1].inner_html()) == want[1][1]
+    assert second.locator("svg").get_attribute("aria-label") == "A curve, a digit."
+
+
+@pytest.mark.parametrize(
+    ("tab", "ink"),
+    [({"color_scheme": "light"}, (0, 0, 0)), ({"color_scheme": "dark"}, (255, 255, 255))],
+    indirect=["tab"],
+)
+def test_browser_ink_is_that_of_the_page(tab, ink):
+    player = tab.locator(".minidiff-player").nth(3)
+    for key in ("Home", "End"):
+        player.locator("input").press(key)
+        seen = pixels(player.locator("svg").screenshot())[..., :3]
+        assert np.abs(seen[0, 0] - np.array(ink)).min() > 200  # the page itself
+        assert (seen == ink).all(axis=-1).sum() > 100
+
+
+@pytest.mark.parametrize("tab", [{"viewport": {"width": 320, "height": 800}}], indirect=True)
+def test_browser_scrolls_a_figure_not_its_controls(tab):
+    player = tab.locator(".minidiff-player").nth(3)
+    box = player.locator(".frame")
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert round(player.locator("svg").bounding_box()["width"]) == round(0.7 * 5.2 * 96)
+    box.evaluate("box => box.scrollLeft = 20")
+    player.locator("input").press("End")
+    assert box.evaluate("box => box.scrollLeft") == 20  # still where the reader looks
+    controls = player.locator(".controls").bounding_box()
+    assert controls["x"] >= 0 and controls["x"] + controls["width"] <= 320
+
+
 @pytest.mark.parametrize("tab", [{"java_script_enabled": False}], indirect=True)
 def test_browser_without_a_script(tab):
+    assert tab.locator("svg").last.is_visible()
     assert tab.locator("img").nth(1).is_visible() and not tab.locator("button").first.is_visible()
 
 
@@ -501,4 +614,4 @@ def test_browser_nothing_overflows(tab):
     page = "document.documentElement.scrollWidth <= innerWidth"
     assert tab.evaluate(page)
     boxes = [figure.bounding_box() for figure in tab.locator("figure").all()]
-    assert len(boxes) == 6 and all(box["height"] > 40 for box in boxes)
+    assert len(boxes) == 8 and all(box["height"] > 40 for box in boxes)

@@ -13,12 +13,22 @@ a cell. Its HTML asks no other file or host for anything::
     viz.images(samples, "Forty samples.", cols=10)
     viz.play_images(walk, {"t": grid}, "Noise turns into digits.")
     viz.play_points(walk, {"t": grid}, "Noise turns into two moons.", limits=(-3, 3))
+    viz.play_figures(fields, {"t": grid}, "The arrows turn towards the two moons.")
 
 This is the only package here that imports matplotlib, and nothing below it imports this one.
 """
 
 from minidiff.viz.picture import Picture, images, show
-from minidiff.viz.player import play_images, play_points
+from minidiff.viz.player import play_figures, play_images, play_points
 from minidiff.viz.style import PALETTE, use_style
 
-__all__ = ["PALETTE", "Picture", "images", "play_images", "play_points", "show", "use_style"]
+__all__ = [
+    "PALETTE",
+    "Picture",
+    "images",
+    "play_figures",
+    "play_images",
+    "play_points",
+    "show",
+    "use_style",
+]

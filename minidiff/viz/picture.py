@@ -67,14 +67,9 @@ def show(fig: Figure, alt: str, caption: str | None = None) -> Picture:
     Raises:
         ValueError: if ``alt`` is empty.
     """
-    svg, png = io.StringIO(), io.BytesIO()
-    no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "minidiff"}):
-        fig.savefig(svg, format="svg", transparent=True, dpi=200, metadata=no_metadata)
-    fig.savefig(png, format="png", facecolor="white", dpi=144, metadata={"Software": None})
+    svg, png = figure_svg(fig, alt), figure_png(fig)
     plt.close(fig)
-    body = _inline_svg(svg.getvalue(), alt, 96 * fig.get_figwidth())
-    return Picture(figure_html(body, caption, "overflow-x:auto"), png.getvalue(), alt)
+    return Picture(figure_html(svg, caption, "overflow-x:auto"), png, alt)
 
 
 def images(
@@ -114,6 +109,22 @@ def images(
 
 
 # Shared with player.py.
+
+
+def figure_svg(fig: Figure, alt: str) -> str:
+    """Returns a matplotlib figure as an ``<svg>`` element: see :func:`show`."""
+    file = io.StringIO()
+    no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "minidiff"}):
+        fig.savefig(file, format="svg", transparent=True, dpi=200, metadata=no_metadata)
+    return _inline_svg(file.getvalue(), alt, 96 * fig.get_figwidth())
+
+
+def figure_png(fig: Figure) -> bytes:
+    """Returns a matplotlib figure as a PNG file, on white."""
+    file = io.BytesIO()
+    fig.savefig(file, format="png", facecolor="white", dpi=144, metadata={"Software": None})
+    return file.getvalue()
 
 
 def figure_html(body: str, caption: str | None, style: str = "") -> str:

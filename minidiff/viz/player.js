@@ -5,7 +5,7 @@ for (const root of document.querySelectorAll(".minidiff-player")) {
 
   // axes: [[name, [value, ...]], ...]; frames[k]: what each slot shows, last axis fastest.
   const { axes, frames } = JSON.parse(root.querySelector("[type='application/json']").textContent);
-  const slots = root.querySelectorAll("img, .frame"); // an image, or one path for each colour
+  const slots = root.querySelectorAll("img, .frame"); // an image, a path for each colour, a box
   const ranges = root.querySelectorAll("input");
   const outputs = root.querySelectorAll("output");
   const button = root.querySelector("button");
@@ -22,7 +22,8 @@ for (const root of document.querySelectorAll(".minidiff-player")) {
       if (outputs[i].textContent !== text) outputs[i].textContent = text;
     });
     frames[k].forEach((data, i) => {
-      slots[i].setAttribute(slots[i].tagName === "IMG" ? "src" : "d", data);
+      if (slots[i].tagName === "DIV") slots[i].innerHTML = data;
+      else slots[i].setAttribute(slots[i].tagName === "IMG" ? "src" : "d", data);
     });
   };
 
