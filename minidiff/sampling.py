@@ -133,3 +133,50 @@ def last(steps: Iterable[Step], x: Tensor | None = None) -> Tensor:
     if x is None:
         raise ValueError("steps: expected at least one step, or x to return for none, got neither")
     return x
+
+
+def slerp(x: Tensor, y: Tensor, w: float) -> Tensor:
+    """Interpolates on the great circle: (sin((1-w) psi) x + sin(w psi) y) / sin psi.
+
+    psi is the angle between the two, each sample taken as one vector. Independent noises have
+    almost the same length and almost a right angle, so every point of the arc is again as long as
+    noise; halfway along the straight line only the length over sqrt(2) is left.
+
+    Args:
+        x: (B, ...) where w = 0.
+        y: (B, ...) where w = 1.
+        w: How far along, 0..1; between vectors of one length, the angle grows evenly with it.
+
+    Returns:
+        (B, ...): the point on the straight line where a sample of ``x`` and ``y`` are parallel.
+
+    Raises:
+        TypeError: A tensor is not floating point, the dtypes differ, or ``w`` is not a number.
+        ValueError: Shapes differ, ``w`` leaves 0..1, a sample is zero or not finite, or the two
+            point in opposite directions, where every great circle is as short.
+
+    Source: Shoemake 1985.
+    """
+    check.batch("x", x)
+    check.like("y", y, "x", x)
+    check.number("w", w, 0, 1)
+    units = []
+    for name, value in (("x", x), ("y", y)):
+        flat = value.flatten(1)
+        length = flat.norm(dim=1, keepdim=True)
+        if not ((length > 0) & length.isfinite()).all():
+            raise ValueError(
+                f"{name}: expected samples of finite length > 0, "
+                f"got {length.min().item():g}..{length.max().item():g}"
+            )
+        units.append(flat / length)
+    # Not arccos of the inner product: it loses half the digits where the two are almost parallel.
+    apart, along = ((units[0] + sign * units[1]).norm(dim=1) for sign in (-1, 1))
+    if (along < torch.finfo(x.dtype).eps ** 0.5).any():  # which way around is rounding
+        raise ValueError("y: expected no sample opposite to that of x, got an angle of pi")
+    psi = 2 * torch.atan2(apart, along).view((-1,) + (1,) * (x.ndim - 1))
+    parallel = psi == 0
+    sin = torch.where(parallel, 1.0, psi.sin())
+    w_x = torch.where(parallel, 1 - w, ((1 - w) * psi).sin() / sin)
+    w_y = torch.where(parallel, w, (w * psi).sin() / sin)
+    return w_x * x + w_y * y
