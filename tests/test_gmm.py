@@ -92,6 +92,148 @@ def test_tweedie_against_quadrature() -> None:
     assert abs(got - 0.8109882) < 1e-7
 
 
+def slope(m: dist.Distribution, x: torch.Tensor) -> torch.Tensor:
+    """The score, by autograd."""
+    x = x.detach().requires_grad_()
+    return torch.autograd.grad(m.log_prob(x).sum(), x)[0]
+
+
+def test_scores_agree_with_finite_differences() -> None:
+    """Of the log density, for a Gaussian, a mixture, and a mixture under noise of both kinds."""
+    x = 2 * torch.randn(8, 3, dtype=F64, generator=torch.Generator().manual_seed(3))
+    s = Schedule(torch.tensor([1, 0.37, 1e-12], dtype=F64))
+    for m in (mixture(1, 3), mixture(4, 3)):
+        eps_fn, score_fn = m.eps_fn(s), m.score_fn()
+        predicted = -eps_fn(x, torch.full((8,), 1)) / 0.63**0.5
+        for law, got in [
+            (reference(m), m.score(x)),
+            (reference(m, 0.37), predicted),
+            (reference(m.noised(1.7)), score_fn(x, torch.full((8,), 1.7, dtype=F64))),
+        ]:
+            for i, e in enumerate(1e-5 * torch.eye(3, dtype=F64)):
+                rise = (law.log_prob(x + e) - law.log_prob(x - e)) / 2e-5
+                assert (got[:, i] - rise).abs().max() < 1e-7
+        assert (m.diffused(1.0).score(x) - m.score(x)).abs().max() < 1e-12
+        assert (m.diffused(0.0).score(x) + x).abs().max() < 1e-12
+        assert (eps_fn(x, torch.full((8,), 2)) - x).abs().max() < 1e-4  # all noise: score is -x
+    one = mixture(1, 3)
+    want = torch.linalg.solve(one.covs[0], (one.means[0] - x).T).T
+    assert (one.score(x) - want).abs().max() < 1e-12
+
+
+# Two humps in 1-D, for quadrature over the clean data x_0.
+W1, MU1, VAR1 = (torch.tensor(a, dtype=F64) for a in ([0.3, 0.7], [-2.0, 1.0], [0.25, 0.09]))
+HUMPS = GaussianMixture(W1, MU1.view(2, 1), VAR1.view(2, 1, 1))
+X0 = torch.linspace(-8, 8, 20001, dtype=F64)
+P0 = (W1 * dist.Normal(MU1, VAR1.sqrt()).log_prob(X0[:, None]).exp()).sum(1) * (16 / 20000)
+
+
+def joint(x: torch.Tensor, sigma: float) -> torch.Tensor:
+    """p(x_0) N(x; x_0, sigma^2) on the grid of x_0, for every x: (B, 20001)."""
+    std = torch.tensor(sigma, dtype=F64)
+    return P0 * dist.Normal(X0, std).log_prob(x.view(-1, 1)).exp()
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.8, 6.0])
+def test_noised_is_the_convolution_with_the_noise(sigma: float) -> None:
+    x = torch.tensor([-2.2, -0.3, 0.4, 1.5], dtype=F64).view(4, 1)
+    q = joint(x, sigma)
+    density = q.sum(1)
+    assert (HUMPS.noised(sigma).log_prob(x) - density.log()).abs().max() < 1e-10
+    want = (q * (X0 - x)).sum(1) / (sigma**2 * density)  # the derivative under the integral
+    assert (HUMPS.noised(sigma).score(x)[:, 0] - want).abs().max() < 1e-9
+    got = HUMPS.score_fn()(x, torch.full((4,), sigma, dtype=F64))
+    assert (got[:, 0] - want).abs().max() < 1e-9
+    assert torch.equal(HUMPS.noised(0.0).covs, HUMPS.covs)
+
+
+def test_score_honours_a_sigma_for_every_sample() -> None:
+    m = mixture(4, 3)
+    g = torch.Generator().manual_seed(4)
+    sigma = torch.tensor([1e-3, 0.1, 1, 5, 40, 200], dtype=F64)
+    x = 3 * torch.randn(6, 3, dtype=F64, generator=g)
+    got = m.score_fn()(x, sigma)
+    for i, level in enumerate(sigma.tolist()):
+        row = x[i : i + 1]
+        cov = m.covs + level**2 * torch.eye(3, dtype=F64)
+        parts = dist.MultivariateNormal(m.means, covariance_matrix=cov)
+        want = slope(dist.MixtureSameFamily(dist.Categorical(m.weights), parts), row)
+        assert (got[i] - want).abs().max() < 1e-10
+        assert (m.noised(level).score(row) - want).abs().max() < 1e-10
+    # It is the noise prediction of the x_t that the same x is, but for scale.
+    t = torch.tensor([1, 10, 100, 300, 600, 1000])
+    ab = S.alpha_bar[t]
+    x_t = torch.randn(6, 3, dtype=F64, generator=g)
+    std = ((1 - ab) / ab).sqrt()
+    score = m.score_fn()(x_t / ab.sqrt()[:, None], std)
+    assert (m.eps_fn(S)(x_t, t) + std[:, None] * score).abs().max() < 1e-10
+    single = m.score_fn()(x.float(), sigma.float())
+    assert single.dtype == torch.float32
+    assert ((single - got).abs() < 1e-4 * (1 + got.abs())).all()
+
+
+def test_posterior_against_quadrature() -> None:
+    ab, x_t = 0.37, 0.4
+    sigma = ((1 - ab) / ab) ** 0.5
+    for at, level in [(x_t / ab**0.5, sigma), (-1.1, 0.2), (7.0, 3.0), (0.3, 1.0)]:
+        x = torch.tensor([[at]], dtype=F64)
+        q = joint(x, level)[0]
+        mean = (q @ X0 / q.sum()).item()
+        var = (q @ (X0 - mean).square() / q.sum()).item()
+        got, cov = HUMPS.posterior(x, level)
+        assert got.shape == (1, 1) and cov.shape == (1, 1, 1)
+        assert abs(got.item() - mean) < 1e-9 and abs(cov.item() - var) < 1e-9
+    got, cov = HUMPS.posterior(torch.tensor([[x_t / ab**0.5]], dtype=F64), sigma)
+    assert abs(got.item() - 0.8109882) < 1e-7 and abs(cov.item() - 0.5186253) < 1e-7
+
+
+@pytest.mark.parametrize("sigma", [0.3, 1.0, 8.0])
+def test_posterior_is_tweedie_by_autograd(sigma: float) -> None:
+    """Mean x + sigma^2 grad log q, covariance sigma^2 (I + sigma^2 Hessian of log q)."""
+    m, eye = mixture(3, 2), torch.eye(2, dtype=F64)
+    cov = m.covs + sigma**2 * eye
+    parts = dist.MultivariateNormal(m.means, covariance_matrix=cov)
+    q = dist.MixtureSameFamily(dist.Categorical(m.weights), parts)
+    x = 3 * torch.randn(12, 2, dtype=F64, generator=torch.Generator().manual_seed(6))
+    mean, spread = m.posterior(x, sigma)
+    assert (mean - x - sigma**2 * slope(q, x)).abs().max() < 1e-9
+    for i in range(12):
+        hessian = torch.autograd.functional.hessian(lambda x: q.log_prob(x[None])[0], x[i])
+        assert (spread[i] - sigma**2 * (eye + sigma**2 * hessian)).abs().max() < 1e-9
+    assert (spread - spread.mT).abs().max() < 1e-12
+    assert torch.linalg.eigvalsh(spread).min() > 0
+    single, _ = m.posterior(x.float(), sigma)
+    assert single.dtype == torch.float32 and (single - mean).abs().max() < 1e-4
+
+
+def test_posterior_far_from_the_modes() -> None:
+    """Only the component whose noised law is the widest is left: Bayes' rule of two Gaussians."""
+    for far in (-1e3, 1e4, 1e6):
+        mean, cov = HUMPS.posterior(torch.tensor([[far]], dtype=F64), 0.7)
+        gain = 0.25 / (0.25 + 0.49)
+        assert math.isclose(mean.item(), -2 + gain * (far + 2), rel_tol=1e-9)
+        assert math.isclose(cov.item(), 0.49 * gain, rel_tol=1e-6)
+    for x in (torch.tensor([[1e6, -1e6]]), torch.tensor([[1e100, 1e100]], dtype=F64)):
+        assert all(a.isfinite().all() for a in mixture().posterior(x, 0.5))
+
+
+def test_posterior_and_score_of_a_finite_data_set() -> None:
+    g = torch.Generator().manual_seed(0)
+    data, n = torch.randn(6, 2, dtype=F64, generator=g), 5
+    m = GaussianMixture(torch.full((6,), 1 / 6, dtype=F64), data, torch.zeros(6, 2, 2, dtype=F64))
+    x = torch.randn(n, 2, dtype=F64, generator=g)
+    for sigma in (0.1, 1.0, 30.0):
+        mean, cov = m.posterior(x, sigma)
+        score = m.score_fn()(x, torch.full((n,), sigma, dtype=F64))
+        for i in range(n):
+            r = (-0.5 * (x[i] - data).square().sum(1) / sigma**2).softmax(0)
+            want = (r[:, None] * data).sum(0)
+            assert (mean[i] - want).abs().max() < 1e-9
+            spread = torch.cov(data.T, correction=0, aweights=r)
+            assert (cov[i] - spread).abs().max() < 1e-9
+            assert (score[i] - (want - x[i]) / sigma**2).abs().max() < 1e-9
+
+
 @pytest.mark.equation("eq-finite-data")
 def test_zero_covariance_is_the_exact_denoiser_of_a_data_set() -> None:
     g = torch.Generator().manual_seed(0)
@@ -184,6 +326,10 @@ def test_q_sample_of_samples_has_the_diffused_law() -> None:
     assert abs(phase - want) < 4 / n**0.5
 
 
+def scored(x: torch.Tensor, sigma: torch.Tensor | float) -> torch.Tensor:
+    return GaussianMixture(W, M, C).score_fn()(x, sigma)
+
+
 W, M, C = torch.tensor([0.5, 0.5]), torch.zeros(2, 2), torch.eye(2).repeat(2, 1, 1)
 
 
@@ -234,6 +380,27 @@ W, M, C = torch.tensor([0.5, 0.5]), torch.zeros(2, 2), torch.eye(2).repeat(2, 1,
             ValueError,
             "t: expected entries in 0..1000, got 1001..1001",
         ),
+        (lambda: GaussianMixture(W, M, C).noised(-0.1), ValueError, "sigma: expected a number >"),
+        (lambda: GaussianMixture(W, M, C).noised(math.inf), ValueError, "sigma: expected a numb"),
+        (lambda: GaussianMixture(W, M, C).noised(math.nan), ValueError, "sigma: expected a numb"),
+        (lambda: GaussianMixture(W, M, C).noised(W), TypeError, "sigma: expected a number, got"),
+        (lambda: scored(M, 1.0), TypeError, "sigma: expected a floating-point tensor, got 1.0"),
+        (lambda: scored(M, W.double()), TypeError, "sigma: expected the dtype of the batch"),
+        (lambda: scored(M, W[:1]), ValueError, r"sigma: expected the shape of the batch, \(2,\)"),
+        (lambda: scored(M, 0 * W), ValueError, r"sigma: expected finite entries > 0, got 0\.\.0"),
+        (lambda: scored(M, W / 0), ValueError, "sigma: expected finite entries > 0, got inf"),
+        (lambda: scored(M[:, :1], W), ValueError, r"x: expected shape \(B, 2\), got a tensor of"),
+        (
+            lambda: scored(M[0], W[:1]),
+            ValueError,
+            r"x: expected shape \(B, \.\.\.\), got a tensor",
+        ),
+        (lambda: scored(M.long(), W), TypeError, "x: expected a floating-point tensor"),
+        (lambda: GaussianMixture(W, M, C).posterior(M, 0.0), ValueError, "sigma: expected a num"),
+        (lambda: GaussianMixture(W, M, C).posterior(M, math.inf), ValueError, "sigma: expected"),
+        (lambda: GaussianMixture(W, M, C).posterior(M, W), TypeError, "sigma: expected a number"),
+        (lambda: GaussianMixture(W, M, C).posterior(M[0], 1.0), ValueError, r"x: .*\(B, 2\)"),
+        (lambda: GaussianMixture(W, M, C).posterior([0.0], 1.0), TypeError, "x: expected a floa"),
     ],
 )
 def test_bad_input(call, error, words) -> None:  # noqa: ANN001

@@ -2,9 +2,10 @@
 
 python tools/mutants.py [module ...]
 
-Flips + and -, * and /; drops a minus sign or a square root. Left alone: the sign of fresh noise,
-which does not change its law; the sign of an integer constant, which is an index; errors, their
-messages, annotations and docstrings. A survivor is a formula that no test holds.
+Flips + and -, * and /; drops a minus sign, a square or a square root; turns 1/2 into 1 and normal
+noise into uniform, defaults included. Left alone: the sign of fresh noise, which does not change
+its law; the sign of an integer constant, which is an index; errors, their messages, annotations
+and docstrings. A survivor is a formula that no test holds.
 """
 
 import ast
@@ -20,7 +21,7 @@ from pathlib import Path
 from queue import Queue
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = ["schedule", "forward", "gmm", "ddpm", "ddim"]
+MODULES = ["schedule", "forward", "gmm", "score_matching", "langevin", "ddpm", "ddim"]
 TESTS = [*MODULES, "sampling"]  # whose tests are asked
 DRAWS = {"noise", "randn", "randn_like"}
 SWAP: dict[type[ast.operator], ast.operator] = {
@@ -29,6 +30,7 @@ SWAP: dict[type[ast.operator], ast.operator] = {
     ast.Mult: ast.Div(),
     ast.Div: ast.Mult(),
 }
+LAWS = {"randn": "rand", "randn_like": "rand_like", "rand": "randn", "rand_like": "randn_like"}
 TIMEOUT = 120  # seconds; a mutant that hangs counts as noticed
 
 
@@ -60,7 +62,7 @@ def fresh_noise(function: ast.FunctionDef) -> set[str]:
 
 
 def formulas(tree: ast.Module) -> Iterator[tuple[ast.expr, set[str]]]:
-    """Yields every expression inside a function body, with its function's names of fresh noise."""
+    """Yields every expression of a function's body and defaults, with its names of fresh noise."""
 
     def walk(node: ast.AST) -> Iterator[ast.expr]:
         if isinstance(node, ast.expr):
@@ -74,8 +76,9 @@ def formulas(tree: ast.Module) -> Iterator[tuple[ast.expr, set[str]]]:
     for function in ast.walk(tree):
         if isinstance(function, ast.FunctionDef):
             fresh = fresh_noise(function)
-            for statement in function.body:
-                for expression in walk(statement):
+            defaults = [node for node in function.args.kw_defaults if node is not None]
+            for part in [*function.args.defaults, *defaults, *function.body]:
+                for expression in walk(part):
                     yield expression, fresh
 
 
@@ -87,12 +90,16 @@ def mutation(node: ast.expr, fresh: set[str]) -> ast.expr | None:
             return None if is_noise(right, fresh) else wrong
         case ast.BinOp(left, (ast.Mult() | ast.Div()), right):
             return ast.BinOp(left, SWAP[type(node.op)], right)
-        case ast.BinOp(left, ast.Pow(), ast.Constant(0.5)):
+        case ast.BinOp(left, ast.Pow(), ast.Constant(0.5 | 2)):
             return left
+        case ast.Constant(0.5):
+            return ast.Constant(1.0)
+        case ast.Attribute(owner, name) if name in LAWS:
+            return ast.Attribute(owner, LAWS[name], node.ctx)
         case ast.UnaryOp(ast.USub(), operand):
             whole = isinstance(operand, ast.Constant) and isinstance(operand.value, int)
             return None if whole else operand
-        case ast.Call(ast.Attribute(owner, "sqrt"), arguments):
+        case ast.Call(ast.Attribute(owner, "sqrt" | "square"), arguments):
             return arguments[0] if arguments else owner
     return None
 
