@@ -42,7 +42,7 @@ test: $(READY)
 	$(PY) tools/ledger.py --check
 	@echo '== notebooks: stripped, and run by nbval'
 	$(PY) -m nbstripout --verify --keep-id --keep-count book/*.ipynb
-	$(PYTEST) --nbval-lax -W default -n 2 --dist loadfile book
+	OMP_NUM_THREADS=1 $(PYTEST) --nbval-lax -W default -n 2 --dist loadfile book
 	@echo '== the rendered book, in a browser'
 	$(PY) tools/build.py
 	$(PYTEST) -rs tests/test_pages.py

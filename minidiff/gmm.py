@@ -188,7 +188,8 @@ class GaussianMixture:
 
         Component by component Bayes' rule is that of two Gaussians: mean mu_k + G_k (x - mu_k)
         and covariance sigma^2 G_k with G_k = C_k (C_k + sigma^2 I)^-1; the responsibilities at x
-        weigh them (eq-gmm-posterior). The same two follow from the score by Tweedie's formulas.
+        weigh them (eq-gmm-posterior). The same two follow from the score of the noised law by
+        Tweedie's formulas (eq-tweedie, eq-tweedie-cov).
         For a variance-preserving x_t ask at x_t / sqrt(ab_t), sigma = sqrt((1 - ab_t) / ab_t).
 
         Args:

@@ -48,6 +48,7 @@ def esm_loss(score: Score, target: Score, x: Tensor) -> Tensor:
     return _half_square(answer - truth)
 
 
+@torch.enable_grad()
 def ism_loss(score: Score, x: Tensor) -> Tensor:
     """Returns the implicit loss tr(grad score(x)) + |score(x)|^2 / 2. (eq-ism)
 
@@ -77,6 +78,7 @@ def ism_loss(score: Score, x: Tensor) -> Tensor:
     return trace + _half_square(answer)
 
 
+@torch.enable_grad()
 def ssm_loss(
     score: Score,
     x: Tensor,
@@ -161,9 +163,8 @@ def _half_square(x: Tensor) -> Tensor:
 def _recorded(score: Score, x: Tensor) -> tuple[Tensor, Tensor]:
     """Returns x as a leaf of a new graph, and the answer to it."""
     check.batch("x", x)
-    with torch.enable_grad():
-        x = x.detach().requires_grad_()
-        answer = score(x)
+    x = x.detach().requires_grad_()
+    answer = score(x)
     check.like("score(x)", answer, "x", x)
     return x, answer
 

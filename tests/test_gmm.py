@@ -78,7 +78,7 @@ def test_diffused_is_the_law_of_q_sample() -> None:
     assert torch.equal(m.diffused(1.0).means, m.means) and (m.diffused(0.0).means == 0).all()
 
 
-@pytest.mark.equation("eq-score-eps", "eq-gmm-eps", "eq-x0-from-eps")
+@pytest.mark.equation("eq-score-eps", "eq-gmm-eps", "eq-x0-from-eps", "eq-tweedie")
 def test_tweedie_against_quadrature() -> None:
     s = Schedule(torch.tensor([1, 0.37], dtype=F64))
     w, mu = torch.tensor([0.3, 0.7], dtype=F64), torch.tensor([[-2.0], [1.0]], dtype=F64)
@@ -98,6 +98,7 @@ def slope(m: dist.Distribution, x: torch.Tensor) -> torch.Tensor:
     return torch.autograd.grad(m.log_prob(x).sum(), x)[0]
 
 
+@pytest.mark.equation("eq-score", "eq-gmm-score")
 def test_scores_agree_with_finite_differences() -> None:
     """Of the log density, for a Gaussian, a mixture, and a mixture under noise of both kinds."""
     x = 2 * torch.randn(8, 3, dtype=F64, generator=torch.Generator().manual_seed(3))
@@ -134,6 +135,7 @@ def joint(x: torch.Tensor, sigma: float) -> torch.Tensor:
     return P0 * dist.Normal(X0, std).log_prob(x.view(-1, 1)).exp()
 
 
+@pytest.mark.equation("eq-gmm-noised")
 @pytest.mark.parametrize("sigma", [0.05, 0.8, 6.0])
 def test_noised_is_the_convolution_with_the_noise(sigma: float) -> None:
     x = torch.tensor([-2.2, -0.3, 0.4, 1.5], dtype=F64).view(4, 1)
@@ -147,6 +149,7 @@ def test_noised_is_the_convolution_with_the_noise(sigma: float) -> None:
     assert torch.equal(HUMPS.noised(0.0).covs, HUMPS.covs)
 
 
+@pytest.mark.equation("eq-gmm-noised", "eq-score-eps")
 def test_score_honours_a_sigma_for_every_sample() -> None:
     m = mixture(4, 3)
     g = torch.Generator().manual_seed(4)
@@ -172,6 +175,7 @@ def test_score_honours_a_sigma_for_every_sample() -> None:
     assert ((single - got).abs() < 1e-4 * (1 + got.abs())).all()
 
 
+@pytest.mark.equation("eq-tweedie", "eq-tweedie-cov", "eq-gmm-posterior")
 def test_posterior_against_quadrature() -> None:
     ab, x_t = 0.37, 0.4
     sigma = ((1 - ab) / ab) ** 0.5
@@ -187,6 +191,7 @@ def test_posterior_against_quadrature() -> None:
     assert abs(got.item() - 0.8109882) < 1e-7 and abs(cov.item() - 0.5186253) < 1e-7
 
 
+@pytest.mark.equation("eq-tweedie", "eq-tweedie-cov")
 @pytest.mark.parametrize("sigma", [0.3, 1.0, 8.0])
 def test_posterior_is_tweedie_by_autograd(sigma: float) -> None:
     """Mean x + sigma^2 grad log q, covariance sigma^2 (I + sigma^2 Hessian of log q)."""
@@ -206,6 +211,7 @@ def test_posterior_is_tweedie_by_autograd(sigma: float) -> None:
     assert single.dtype == torch.float32 and (single - mean).abs().max() < 1e-4
 
 
+@pytest.mark.equation("eq-gmm-posterior")
 def test_posterior_far_from_the_modes() -> None:
     """Only the component whose noised law is the widest is left: Bayes' rule of two Gaussians."""
     for far in (-1e3, 1e4, 1e6):
@@ -217,6 +223,7 @@ def test_posterior_far_from_the_modes() -> None:
         assert all(a.isfinite().all() for a in mixture().posterior(x, 0.5))
 
 
+@pytest.mark.equation("eq-gmm-posterior", "eq-finite-data")
 def test_posterior_and_score_of_a_finite_data_set() -> None:
     g = torch.Generator().manual_seed(0)
     data, n = torch.randn(6, 2, dtype=F64, generator=g), 5

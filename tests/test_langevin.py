@@ -80,6 +80,7 @@ def humps_log_prob(x: Tensor) -> Tensor:
     return dist.MixtureSameFamily(dist.Categorical(double(0.3, 0.7)), parts).log_prob(x[:, 0])
 
 
+@pytest.mark.equation("eq-langevin-sde", "eq-ula")
 def test_one_step_has_the_moments_of_the_sde() -> None:
     """E[X_h - x] = h/2 score + O(h^2) and Var = h + O(h^2), of dX = score/2 dt + dW."""
     z, w = (torch.tensor(a) for a in np.polynomial.hermite_e.hermegauss(5))
@@ -102,6 +103,7 @@ def test_one_step_has_the_moments_of_the_sde() -> None:
     assert 3.9 < mean_error[0] / mean_error[1] < 4.1 and 3.9 < var_error[0] / var_error[1] < 4.1
 
 
+@pytest.mark.equation("eq-langevin-sde")
 def test_chain_follows_the_sde_at_a_fixed_time() -> None:
     """The law at time k delta = 2, from a point: the error is O(delta)."""
     time, mean_error, var_error = 2.0, [], []
@@ -116,6 +118,7 @@ def test_chain_follows_the_sde_at_a_fixed_time() -> None:
             assert abs(a / b - 2) < 0.05
 
 
+@pytest.mark.equation("eq-fokker-planck")
 def test_target_is_stationary_for_fokker_planck() -> None:
     x, y, t = sympy.symbols("x y t", real=True)
     f, g = sympy.Function("f")(x), sympy.Function("g")(x, y)
@@ -137,6 +140,7 @@ def test_target_is_stationary_for_fokker_planck() -> None:
     assert sympy.simplify(moved / rho) == 0
 
 
+@pytest.mark.equation("eq-kl-decay")
 def test_divergence_decays_at_half_the_fisher_divergence() -> None:
     t, v0, s = sympy.symbols("t v0 s", positive=True)
     m0, x = sympy.symbols("m0 x", real=True)
@@ -153,6 +157,7 @@ def test_divergence_decays_at_half_the_fisher_divergence() -> None:
     assert sympy.simplify(rate + mean(sympy.diff(log_ratio, x) ** 2) / 2) == 0
 
 
+@pytest.mark.equation("eq-ula-variance")
 @pytest.mark.parametrize(
     ("var", "delta"), [(1.7, 2.0), (1.7, 0.01), (1.7, 6.7), (0.09, 0.1), (40.0, 5.0)]
 )
@@ -170,6 +175,7 @@ def test_stationary_variance_at_a_fixed_step(var: float, delta: float) -> None:
     assert any(abs(x.item() - 0.6) < 1e-12 for x in states)
 
 
+@pytest.mark.equation("eq-ula")
 def test_eta_form_is_the_same_chain() -> None:
     """X + eta score + sqrt(2 eta) z with delta = 2 eta: to the bit, with the same noise."""
     eta, m = 0.35, two_humps()
@@ -184,6 +190,7 @@ def test_eta_form_is_the_same_chain() -> None:
     assert math.isclose(limit(2 * eta), VAR / (1 - eta / (2 * VAR)), rel_tol=1e-12)
 
 
+@pytest.mark.equation("eq-ula-transient")
 @pytest.mark.parametrize("v0", [0.0, 1.0, 25.0])
 def test_transient_variance(v0: float) -> None:
     for delta in (0.05, 2.0, 6.0):
@@ -194,6 +201,7 @@ def test_transient_variance(v0: float) -> None:
             assert math.isclose(variance(steps[:k], v0), want, rel_tol=1e-12, abs_tol=1e-12)
 
 
+@pytest.mark.equation("eq-ula-variance")
 def test_correlated_target_and_the_longest_step() -> None:
     """Directions decouple along the eigenvectors; the narrowest one bounds the step."""
     cov = double(1.3, 0.6, 0.6, 0.5).view(2, 2)
@@ -228,6 +236,7 @@ def test_correlated_target_and_the_longest_step() -> None:
         assert (abs(x.item()) < 1e3) == stable
 
 
+@pytest.mark.equation("eq-ula-bias")
 def test_orders_of_the_bias() -> None:
     s = VAR**0.5
     excess, w2, kl = [], [], []
@@ -247,6 +256,7 @@ def test_orders_of_the_bias() -> None:
     assert abs(((v**0.5 - s) * q).square().mean().sqrt().item() - (v**0.5 - s)) < 1e-4
 
 
+@pytest.mark.equation("eq-temperature")
 def test_mixing_the_two_conventions_is_another_temperature() -> None:
     delta = 0.01
     cold = limit(delta, lambda x: -2 * x / VAR)  # drift delta, noise sqrt(delta): p^2
@@ -263,6 +273,7 @@ def test_mixing_the_two_conventions_is_another_temperature() -> None:
     assert (power - 2 * two_humps().score(x.detach())).abs().max() < 1e-12
 
 
+@pytest.mark.equation("eq-uniform-noise")
 def test_uniform_noise_in_place_of_normal() -> None:
     """torch.rand_like has mean 1/2 and variance 1/12: a shift that grows as the step shrinks."""
     for delta in (1.0, 0.1):
@@ -282,6 +293,7 @@ def test_uniform_noise_in_place_of_normal() -> None:
     assert abs(x.var().item() - var) < 4 * var * (2 / n) ** 0.5
 
 
+@pytest.mark.equation("eq-ula")
 def test_default_noise_is_standard_normal() -> None:
     """One step from 0 is sqrt(delta) z, for both samplers that draw it."""
     n = 200_000
@@ -296,6 +308,7 @@ def test_default_noise_is_standard_normal() -> None:
         assert (u - (torch.arange(n) + 0.5) / n).abs().max().item() < 1.95 / n**0.5
 
 
+@pytest.mark.equation("eq-mala")
 def test_adjusted_chain_is_exact_at_a_long_step() -> None:
     """Where the unadjusted one has variance 2.41: from a point, with the default draws."""
     n, delta = 200_000, 2.0
@@ -333,6 +346,7 @@ def acceptance(
     return high
 
 
+@pytest.mark.equation("eq-mala")
 @pytest.mark.parametrize("delta", [0.05, 0.8, 3.0])
 def test_adjusted_kernel_is_in_detailed_balance(delta: float) -> None:
     m = two_humps()
@@ -358,6 +372,7 @@ def test_adjusted_kernel_is_in_detailed_balance(delta: float) -> None:
         assert taken[near].min() > 0.9
 
 
+@pytest.mark.equation("eq-mala")
 def test_acceptance_in_two_dimensions() -> None:
     cov = double(1.0, 0.5, 0.5, 0.8).view(2, 2)
     m = GaussianMixture(
@@ -466,6 +481,7 @@ def test_samplers_take_images_and_record_no_gradient() -> None:
     assert single[0].dtype == torch.float32
 
 
+@pytest.mark.equation("eq-geometric")
 def test_geometric_levels() -> None:
     got = geometric_sigmas(1.0, 0.01, 10)
     assert got.shape == (10,) and got.dtype == F64
@@ -477,6 +493,7 @@ def test_geometric_levels() -> None:
     assert np.allclose(geometric_sigmas(20, 1, 2).numpy(), [20, 1])
 
 
+@pytest.mark.equation("eq-annealed-step")
 def test_annealed_visits_the_levels_in_order() -> None:
     sigmas, eps, n = double(3, 1.2, 0.5), 0.02, 4
     x = torch.zeros(2, 3, dtype=F64)
@@ -501,6 +518,7 @@ def test_annealed_visits_the_levels_in_order() -> None:
     assert next(annealed(lambda x, s: x, x.float(), sigmas, eps, 1)).dtype == torch.float32
 
 
+@pytest.mark.equation("eq-annealed-ratio")
 def test_drift_and_noise_keep_their_proportion() -> None:
     """Of a score of size 1 / sigma, as that of one point seen through noise."""
     sigmas = geometric_sigmas(1, 0.01, 10)
@@ -530,6 +548,7 @@ def ladder(high: float, low: float, count: int, n: int, eps: float, var: float) 
     return probe(lambda x, noise: annealed(score, x, sigmas, eps, n, noise, denoise=False))
 
 
+@pytest.mark.equation("eq-annealed-variance")
 def test_variance_over_the_levels_for_one_point() -> None:
     """The rule of NCSNv2 (technique 4), in its configuration for CIFAR-10."""
     steps = ladder(50, 0.01, 232, 5, 2 * 6.2e-6, 0.0)  # eta = 6.2e-6 there
@@ -544,6 +563,7 @@ def test_variance_over_the_levels_for_one_point() -> None:
         assert math.isclose(end / sigmas[level] ** 2, want, rel_tol=1e-9)
 
 
+@pytest.mark.equation("eq-annealed-step")
 @pytest.mark.parametrize(("eps", "want"), [(2e-5, 0.2654093), (4e-5, 0.2579088)])
 def test_annealed_variance_for_gaussian_data(eps: float, want: float) -> None:
     steps = ladder(1, 0.01, 10, 100, eps, 0.25)
@@ -555,6 +575,7 @@ SPREAD = GaussianMixture(
 )
 
 
+@pytest.mark.equation("eq-annealed-denoise")
 def test_last_step_is_the_posterior_mean() -> None:
     x = 4 * torch.randn(20, 2, dtype=F64, generator=generator(0))
     sigmas = double(3, 1, 0.7)

@@ -79,6 +79,7 @@ def gradient(loss: Tensor, theta: list[Tensor]) -> Tensor:
     return torch.cat([g.flatten() for g in torch.autograd.grad(loss, theta)])
 
 
+@pytest.mark.equation("eq-score")
 def test_score_does_not_see_the_normaliser() -> None:
     x = double(-1.3, 0.2, 0.9, 2.5).view(4, 1)
 
@@ -93,6 +94,7 @@ def test_score_does_not_see_the_normaliser() -> None:
     assert (p.score(x) - slope(lambda x: -x.square().sum(1))(x)).abs().max() < 1e-13
 
 
+@pytest.mark.equation("eq-esm", "eq-ism")
 def test_implicit_is_explicit_less_a_constant_in_symbols() -> None:
     x, s, tau = sympy.symbols("x s tau", positive=True)
     p = sympy.exp(-(x**2) / (2 * s**2)) / (s * sympy.sqrt(2 * sympy.pi))
@@ -117,6 +119,7 @@ def test_implicit_is_explicit_less_a_constant_in_symbols() -> None:
         assert math.isclose(got.item(), explicit.subs(at), rel_tol=1e-12, abs_tol=1e-15)
 
 
+@pytest.mark.equation("eq-ism-uniform")
 def test_implicit_loss_is_wrong_where_the_density_jumps() -> None:
     """U(0, 1), s(x) = a x + b: its minimiser is the Gaussian's with the same two moments."""
     x, w = np.polynomial.legendre.leggauss(4)
@@ -142,6 +145,7 @@ def test_implicit_loss_is_wrong_where_the_density_jumps() -> None:
         assert abs(gap.item()) < 1e-12
 
 
+@pytest.mark.equation("eq-ism", "eq-ssm", "eq-ssm-vr")
 @pytest.mark.parametrize("seed", [0, 1])
 def test_implicit_and_sliced_gradients_equal_the_explicit_one(seed: int) -> None:
     """On a mixture, entry by entry, with no randomness left: a grid of x, all signs of v."""
@@ -167,6 +171,7 @@ def test_implicit_and_sliced_gradients_equal_the_explicit_one(seed: int) -> None
         assert (gradient(total, theta) - want).abs().max() < 1e-9
 
 
+@pytest.mark.equation("eq-dsm", "eq-dsm-constant")
 @pytest.mark.parametrize("sigma", [0.6, 1.5])
 def test_denoising_gradient_equals_the_explicit_one_of_the_noised_law(sigma: float) -> None:
     """Both sides by quadrature: over the clean x and the noise, and over the noised x alone."""
@@ -192,6 +197,7 @@ def test_denoising_gradient_equals_the_explicit_one_of_the_noised_law(sigma: flo
     assert c > 0.1 and abs(exact.item() - c) < 1e-8  # the loss does not fall to 0
 
 
+@pytest.mark.equation("eq-dsm", "eq-dsm-constant")
 @pytest.mark.parametrize(("s", "sigma"), [(1.0, 0.5), (0.3, 2.0), (2.0, 0.1)])
 def test_denoising_constant_for_gaussian_data(s: float, sigma: float) -> None:
     """The mean loss of s(x) = a x is a parabola in a: its vertex from three values."""
@@ -214,6 +220,7 @@ def test_denoising_constant_for_gaussian_data(s: float, sigma: float) -> None:
     assert sympy.simplify((1 / noise - fisher) / 2 - data / (2 * noise * (data + noise))) == 0
 
 
+@pytest.mark.equation("eq-dsm-constant", "eq-ncsn")
 def test_denoising_loss_of_random_draws() -> None:
     """With the default noise and a sigma for every sample, on samples of the mixture."""
     n, levels = 200_000, double(0.3, 1.0, 4.0)
@@ -228,6 +235,7 @@ def test_denoising_loss_of_random_draws() -> None:
         assert abs(row.mean().item() - want) < 4 * row.std().item() / n**0.5
 
 
+@pytest.mark.equation("eq-ncsn")
 def test_weight_sigma_squared_gives_every_level_one_scale() -> None:
     g = generator(0)
     x, eps = torch.randn(2, 5, 3, 2, 2, dtype=F64, generator=g)
@@ -255,6 +263,7 @@ def test_weight_sigma_squared_gives_every_level_one_scale() -> None:
         assert abs((w @ zero).item() - 2) < 1e-12
 
 
+@pytest.mark.equation("eq-ism", "eq-ssm", "eq-ssm-vr")
 def test_trace_of_a_jacobian_in_any_shape() -> None:
     g = generator(0)
     kernel = torch.randn(3, 3, 3, 3, dtype=F64, generator=g)
@@ -289,6 +298,7 @@ def moments(value: Tensor, weight: Tensor) -> tuple[float, float]:
     return mean, (weight @ (value - mean).square()).item()
 
 
+@pytest.mark.equation("eq-hutchinson")
 def test_hutchinson_mean_and_variance() -> None:
     off = A - A.diag().diag()
     signs = torch.cartesian_prod(*[double(-1, 1)] * 3)
@@ -303,6 +313,7 @@ def test_hutchinson_mean_and_variance() -> None:
     assert abs(curvature(axes).mean().item() - A.trace().item() / 3) < 1e-12
 
 
+@pytest.mark.equation("eq-hutchinson")
 def test_the_draws_have_unit_covariance() -> None:
     n = 200_000
     torch.manual_seed(0)
@@ -326,6 +337,7 @@ def test_the_draws_have_unit_covariance() -> None:
     assert abs(default.var().item() / (2 * off.square().sum().item()) - 1) < 0.03
 
 
+@pytest.mark.equation("eq-ssm", "eq-ssm-vr")
 def test_reduced_form_has_the_same_mean_and_here_less_variance() -> None:
     """x and v both by quadrature, for the score of N(0, I) in 4-D."""
     nodes, w = hermite(3, 4)
@@ -349,6 +361,7 @@ def test_reduced_form_has_the_same_mean_and_here_less_variance() -> None:
         assert spread > 1.3 * less
 
 
+@pytest.mark.equation("eq-esm", "eq-fisher-blind")
 def test_fisher_divergence_is_blind_to_the_weights() -> None:
     x = torch.linspace(-20, 20, 40_001, dtype=F64)[:, None]
     laws = []
@@ -384,7 +397,6 @@ def test_losses_train_and_leave_their_input_alone() -> None:
     assert (linear + 2 - 0.5 * x.square().sum(1)).abs().max() < 1e-12
 
 
-@pytest.mark.xfail(strict=True, reason="part of the answer is taken outside enable_grad")
 def test_derivatives_are_taken_under_no_grad() -> None:
     """As when a trained network is evaluated."""
     x = torch.randn(6, 2, dtype=F64, generator=generator(0))
