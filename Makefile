@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
 PYTEST := $(PY) -m pytest
-UNIT := $(PYTEST) tests --ignore=tests/test_pages.py
+UNIT := OMP_NUM_THREADS=1 $(PYTEST) -n 2 tests --ignore=tests/test_pages.py
 
 .NOTPARALLEL:
 .PHONY: help book test unit mutants colab clean-book clean

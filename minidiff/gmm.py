@@ -94,7 +94,7 @@ class GaussianMixture:
             TypeError: ``x`` is not floating point.
             ValueError: ``x`` is not (B, D), or a covariance is singular: there is no density.
         """
-        log_joint, _, _ = self._terms(x, *self._clean(x))
+        log_joint, _ = self._terms(x, *self._clean(x))
         return log_joint.logsumexp(1)
 
     def score(self, x: Tensor) -> Tensor:
@@ -205,13 +205,14 @@ class GaussianMixture:
         """
         check.positive("sigma", sigma)
         one, _ = self._clean(x)
-        log_joint, pull, var = self._terms(x, one, sigma**2 * one)
+        log_joint, _ = self._terms(x, one, torch.full_like(one, sigma**2))
         r = log_joint.softmax(1)
-        part = x.unsqueeze(1) + sigma**2 * pull  # Tweedie within a component
+        # Not by Tweedie's formulas: at a large sigma they are differences of large numbers.
+        gain, axes, means = self._var / (self._var + sigma**2), self._axes, self.means.to(x)
+        g = torch.einsum("kde,ke,kfe->kdf", axes, gain, axes).to(x)
+        part = means + torch.einsum("kde,bke->bkd", g, x.unsqueeze(1) - means)
         mean = (r.unsqueeze(-1) * part).sum(1)
-        axes = self._axes.to(x)
-        gain = 1 - sigma**2 / var  # (1, K, D): the eigenvalues of G_k
-        within = sigma**2 * torch.einsum("bk,kde,ke,kfe->bdf", r, axes, gain[0], axes)
+        within = sigma**2 * torch.einsum("bk,kde->bde", r, g)
         gap = part - mean.unsqueeze(1)
         return mean, within + torch.einsum("bk,bkd,bke->bde", r, gap, gap)
 
@@ -219,16 +220,16 @@ class GaussianMixture:
     def _clean(x: Tensor) -> tuple[Tensor, Tensor]:
         """Returns scale 1 and added variance 0."""
         one = torch.ones(1, dtype=torch.float64, device=getattr(x, "device", None))
-        return one, 0 * one
+        return one, torch.zeros_like(one)
 
     def _score(self, x: Tensor, scale: Tensor, added: Tensor) -> Tensor:
-        log_joint, pull, _ = self._terms(x, scale, added)
+        log_joint, pull = self._terms(x, scale, added)
         return (log_joint.softmax(1).unsqueeze(-1) * pull).sum(1)
 
-    def _terms(self, x: Tensor, scale: Tensor, added: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _terms(self, x: Tensor, scale: Tensor, added: Tensor) -> tuple[Tensor, Tensor]:
         """Looks at the law of scale x_0 + sqrt(added) eps; scale and added are (B,) or (1,).
 
-        Returns log w_k N_k(x) (B, K), C_k^-1 (mu_k - x) (B, K, D), and the eigenvalues of C_k.
+        Returns log w_k N_k(x) (B, K) and C_k^-1 (mu_k - x) (B, K, D) of that law.
         """
         check.floating("x", x)
         if x.ndim != 2 or x.shape[1] != self.means.shape[1]:
@@ -245,4 +246,4 @@ class GaussianMixture:
         log_joint = self.weights.log().to(x) - 0.5 * (
             along.square() / var + (2 * math.pi * var).log()
         ).sum(-1)
-        return log_joint, torch.einsum("kde,bke->bkd", axes, along / var), var
+        return log_joint, torch.einsum("kde,bke->bkd", axes, along / var)

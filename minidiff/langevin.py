@@ -82,7 +82,7 @@ def mala(
         uniform: Draws U(0, 1) numbers of the shape of its argument (B,).
 
     Returns:
-        An iterator of n pairs: the states (B, ...), and whether each moved, (B,) bool.
+        An iterator of n pairs of the states (B, ...) and whether each moved, (B,) bool.
 
     Raises:
         TypeError: ``x`` is not floating point, ``n`` not an int, ``delta`` not a number.

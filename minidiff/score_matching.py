@@ -96,7 +96,7 @@ def ssm_loss(
         x: (B, ...) samples of p.
         projection: Draws v given x: ``rademacher``, or ``torch.randn_like``.
         reduce_variance: False for the plain form, with (v . score(x))^2 / 2 as its last term
-            (eq-ssm): the same expectation, more variance.
+            (eq-ssm): the same expectation, in high dimension more variance.
 
     Returns:
         (B,): the loss of each sample; it may be negative.

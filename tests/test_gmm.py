@@ -337,6 +337,14 @@ def scored(x: torch.Tensor, sigma: torch.Tensor | float) -> torch.Tensor:
     return GaussianMixture(W, M, C).score_fn()(x, sigma)
 
 
+@pytest.mark.parametrize(("dtype", "sigma"), [(torch.float32, 1e4), (F64, 1e8)])
+def test_posterior_keeps_its_digits_under_much_noise(dtype: torch.dtype, sigma: float) -> None:
+    m = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1, 1, 1))
+    mean, cov = m.posterior(torch.tensor([[sigma]], dtype=dtype), sigma)
+    assert mean.dtype == dtype and math.isclose(mean.item(), 1 / sigma, rel_tol=1e-6)
+    assert math.isclose(cov.item(), 1, rel_tol=1e-6)  # the prior's: x says nothing
+
+
 W, M, C = torch.tensor([0.5, 0.5]), torch.zeros(2, 2), torch.eye(2).repeat(2, 1, 1)
 
 
