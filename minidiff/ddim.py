@@ -25,8 +25,10 @@ def step(
     """Takes one DDIM step from t to s.
 
     x_s = sqrt(alpha_bar_s) x0_hat + sqrt(1 - alpha_bar_s - sigma^2) eps_hat + sigma z, where
-    sigma is ``eta`` times the standard deviation of q(x_s | x_t, x_0). eta = 1 is the ancestral
-    step of ``ddpm``; eta = 0 is deterministic, and with s > t it is inversion: the same line.
+    sigma is ``eta`` times the standard deviation of q(x_s | x_t, x_0) (eq-ddim-step,
+    eq-ddim-sigma). eta = 1 is the ancestral step of ``ddpm`` (eq-ddim-eta-one); eta = 0 is
+    deterministic, a rotation (eq-ddim-rotation) and an Euler step (eq-ddim-euler), and with s > t
+    it is inversion: the same line.
 
     Args:
         x: (B, ...) the state x_t.
@@ -34,7 +36,8 @@ def step(
         s: Where it ends, 0..T; below ``t`` where ``eta > 0``.
         eps: (B, ...) the predicted noise in ``x``.
         schedule: The noise schedule.
-        eta: >= 0, multiplies the standard deviation; sigma^2 <= 1 - alpha_bar_s must hold.
+        eta: >= 0, multiplies the standard deviation; sigma^2 <= 1 - alpha_bar_s must hold
+            (eq-ddim-legal).
         clip: Holds x0_hat within [-clip, clip], with eps_hat derived from it again, so that the
             two still explain x_t; needs t >= 1. None to leave it alone.
         noise: Draws z given x; called only where eta > 0.
@@ -70,10 +73,11 @@ def _sigma_variance(t: int, s: int, eta: float, schedule: Schedule) -> float:
     check.number("eta", eta, 0)
     if eta == 0:
         return 0.0
+    check.earlier(t, s, "eta > 0")
     var, max_var = eta**2 * small_variance(t, s, schedule), 1 - schedule.alpha_bar[s].item()
-    if var > max_var:
+    if var > max_var * (1 + 1e-12):  # the largest sigma, asked for by its eta, may round up
         raise ValueError(
             f"eta: expected sigma^2 <= 1 - alpha_bar_s = {max_var:.6g} at s = {s}, "
             f"got sigma^2 = {var:.6g} with eta = {eta}"
         )
-    return var
+    return min(var, max_var)

@@ -138,9 +138,9 @@ def last(steps: Iterable[Step], x: Tensor | None = None) -> Tensor:
 def slerp(x: Tensor, y: Tensor, w: float) -> Tensor:
     """Interpolates on the great circle: (sin((1-w) psi) x + sin(w psi) y) / sin psi.
 
-    psi is the angle between the two, each sample taken as one vector. Independent noises have
-    almost the same length and almost a right angle, so every point of the arc is again as long as
-    noise; halfway along the straight line only the length over sqrt(2) is left.
+    psi is the angle between the two, each sample taken as one vector (eq-slerp). Independent
+    noises have almost the same length and almost a right angle, so every point of the arc is
+    again as long as noise; halfway along the straight line only the length over sqrt(2) is left.
 
     Args:
         x: (B, ...) where w = 0.

@@ -23,7 +23,7 @@ COMMANDS = set(
     mathrm mathit boldsymbol text operatorname
     frac tfrac dfrac sqrt sum prod int log exp sin cos tan arctan min max arg det lim sup inf Pr
     left right big Big bigl bigr Bigl Bigr bigg Bigg biggl biggr Biggl Biggr mid middle
-    oint iint lVert rVert lvert rvert langle rangle lfloor rfloor lceil rceil Vert
+    varsigma oint iint lVert rVert lvert rvert langle rangle lfloor rfloor lceil rceil Vert
     cdot cdots ldots dots vdots ddots times div pm mp circ square odot oplus otimes ast star
     le leq ge geq ne neq ll gg approx sim simeq equiv propto in notin subset subseteq cup cap
     to mapsto gets rightarrow leftarrow Rightarrow Leftarrow Leftrightarrow longrightarrow

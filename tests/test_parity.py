@@ -39,6 +39,7 @@ def name(case: dict) -> str:
     return f"{case['scheduler'][:4]}-{how}-{len(case['grid']) - 1}{clip}"
 
 
+@pytest.mark.equation("eq-ddim-step", "eq-ddim-eta-one")
 @pytest.mark.parametrize("case", STORED["same"], ids=name)
 def test_every_state_of_a_walk(case: dict) -> None:
     if case["scheduler"] == "DDIMScheduler":

@@ -37,6 +37,7 @@ def oracle(eps: torch.Tensor) -> EpsFn:
     return lambda x, t: eps
 
 
+@pytest.mark.equation("eq-ddim-step")
 def test_oracle_noise_hits_every_level_down_and_up() -> None:
     x0, eps = pair()
     for s, n in WALKS:
@@ -202,10 +203,11 @@ def test_any_schedule_of_two_levels() -> None:
 
 def test_noise_does_not_go_upwards() -> None:
     walk = sample(lambda x, t: x, X, S, [20, 50], partial(ddim.step, eta=1.0))
-    with pytest.raises(ValueError, match="s: expected s < t where noise is added"):
+    with pytest.raises(ValueError, match="s: expected s < t where eta > 0"):
         next(walk)
 
 
+@pytest.mark.equation("eq-slerp")
 def test_the_arc_keeps_the_length_of_noise_and_the_line_does_not() -> None:
     d = 10_000
     x, y = torch.randn(2, 4, d, dtype=F64, generator=torch.Generator().manual_seed(0))
@@ -219,6 +221,7 @@ def test_the_arc_keeps_the_length_of_noise_and_the_line_does_not() -> None:
     assert abs(arc - 0.997) < 0.01 and abs(line - 0.704) < 0.01
 
 
+@pytest.mark.equation("eq-slerp")
 @pytest.mark.parametrize("shape", [(1, 2), (5, 3), (4, 1, 3, 3)])
 def test_the_arc_is_a_rotation_at_constant_speed(shape: tuple[int, ...]) -> None:
     x, y = torch.randn(2, *shape, dtype=F64, generator=torch.Generator().manual_seed(1))
@@ -243,6 +246,7 @@ def test_the_arc_is_a_rotation_at_constant_speed(shape: tuple[int, ...]) -> None
     assert (slerp(x, y, 0.3) - slerp(y, x, 0.7)).abs().max() < 1e-12
 
 
+@pytest.mark.equation("eq-slerp")
 def test_the_arc_between_parallel_vectors_is_the_line() -> None:
     x = torch.tensor([[3.0, 4.0], [1.0, 0.0]], dtype=F64)
     y = torch.tensor([[6.0, 8.0], [0.0, 2.0]], dtype=F64)
