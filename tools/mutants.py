@@ -21,8 +21,8 @@ from pathlib import Path
 from queue import Queue
 
 ROOT = Path(__file__).resolve().parents[1]
-MODULES = ["schedule", "forward", "gmm", "score_matching", "langevin", "ddpm", "ddim"]
-TESTS = [*MODULES, "sampling"]  # whose tests are asked
+MODULES = ["schedule", "forward", "gmm", "score_matching", "langevin", "ddpm", "ddim", "sampling"]
+TESTS = MODULES  # whose tests are asked
 DRAWS = {"noise", "randn", "randn_like"}
 SWAP: dict[type[ast.operator], ast.operator] = {
     ast.Add: ast.Sub(),
