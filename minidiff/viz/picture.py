@@ -194,12 +194,13 @@ def image_html(
         if titles is not None and len(titles) != n:
             raise ValueError(f"{name}: expected {n} texts, got {len(titles)}")
     cell = '<span style="grid-area:{} / {};{}">{}</span>'
+    left = "align-self:center;padding-right:.5em;white-space:nowrap"  # one line, as high as a row
     small = f"text-align:center;font-size:min(1em,{24 / cols:g}vw)"  # fits a phone's columns
     titles = "".join(
         cell.format(1, j, small, html.escape(title))
         for j, title in enumerate(column_titles or (), start=2)
     ) + "".join(
-        cell.format(i, 1, "align-self:center;padding-right:.5em", html.escape(title))
+        cell.format(i, 1, left, html.escape(title))
         for i, title in enumerate(row_titles or (), start=2)
     )
     width = Image.open(io.BytesIO(png)).width * scale
