@@ -39,6 +39,13 @@ def like(name: str, value: object, reference_name: str, reference: Tensor) -> No
             f"{name}: expected the shape of {reference_name}, {tuple(reference.shape)}, "
             f"got {describe(value)}"
         )
+    dtype(name, value, reference_name, reference)
+
+
+def dtype(name: str, value: object, reference_name: str, reference: Tensor) -> None:
+    """Raises unless ``value`` is a tensor of the reference's floating-point dtype."""
+    floating(name, value)
+    assert isinstance(value, Tensor)
     if value.dtype != reference.dtype:
         raise TypeError(
             f"{name}: expected the dtype of {reference_name}, {reference.dtype}, "
@@ -57,9 +64,9 @@ def number(name: str, value: object, low: float, high: float = math.inf) -> None
 
 def positive(name: str, value: object) -> None:
     """Raises unless ``value`` is a finite int or float above 0."""
-    number(name, value, 0)
-    if value == 0:
+    if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
         raise ValueError(f"{name}: expected a number > 0, got {value}")
+    number(name, value, 0)
 
 
 def levels(name: str, value: object, x: Tensor) -> None:

@@ -117,7 +117,10 @@ def _mala(
     with torch.no_grad():
         log_p, drifted = at(x)
     if not log_p.isfinite().all():
-        raise ValueError("x: expected finite log_prob(x) where the chains start, got others")
+        raise ValueError(
+            "x: expected finite log_prob(x) where the chains start, "
+            f"got {log_p.min().item():g}..{log_p.max().item():g}"
+        )
     for _ in range(n):
         with torch.no_grad():
             proposal = drifted + math.sqrt(delta) * _drawn(noise, x)

@@ -175,5 +175,8 @@ def _pulled_back(y: Tensor, x: Tensor) -> Tensor:
     if y.requires_grad:
         (grad,) = torch.autograd.grad(y, x, create_graph=True, allow_unused=True)
     if grad is None:
-        raise ValueError("score(x): expected an answer that autograd can follow back to x")
+        raise ValueError(
+            "score(x): expected an answer that autograd can follow back to x, "
+            "got one without a gradient"
+        )
     return grad

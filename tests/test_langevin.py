@@ -636,7 +636,7 @@ def pull_at(x: Tensor, sigma: Tensor) -> Tensor:
     ("call", "error", "words"),
     [
         (lambda: ula(pull, X, 0.0, 3), ValueError, "delta: expected a number > 0, got 0.0"),
-        (lambda: ula(pull, X, -1.0, 3), ValueError, "delta: expected a number >= 0, got -1.0"),
+        (lambda: ula(pull, X, -1.0, 3), ValueError, "delta: expected a number > 0, got -1.0"),
         (lambda: ula(pull, X, math.nan, 3), ValueError, "delta: expected a number .*got nan"),
         (lambda: ula(pull, X, math.inf, 3), ValueError, "delta: expected a number .*got inf"),
         (lambda: ula(pull, X, torch.ones(1), 3), TypeError, "delta: expected a number, got a t"),
@@ -696,7 +696,7 @@ def pull_at(x: Tensor, sigma: Tensor) -> Tensor:
             r"uniform\(log_prob\(x\)\): expected the dtype",
         ),
         (lambda: geometric_sigmas(1.0, 0.0, 5), ValueError, "low: expected a number > 0, got"),
-        (lambda: geometric_sigmas(1.0, -0.1, 5), ValueError, "low: expected a number >= 0"),
+        (lambda: geometric_sigmas(1.0, -0.1, 5), ValueError, "low: expected a number > 0"),
         (lambda: geometric_sigmas(math.inf, 1.0, 5), ValueError, "high: expected a number >= 0"),
         (lambda: geometric_sigmas(math.nan, 1.0, 5), ValueError, "high: expected a number >= 0"),
         (lambda: geometric_sigmas(0.1, 1.0, 5), ValueError, "low: expected low < high, got low"),

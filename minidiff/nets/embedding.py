@@ -40,20 +40,10 @@ class LevelEmbedding(nn.Module):
         return features
 
 
-def check_dtype(name: str, value: object, of: str, reference: Tensor) -> None:
-    """Raises unless ``value`` is a floating-point tensor of the reference's dtype."""
-    check.floating(name, value)
-    assert isinstance(value, Tensor)
-    if value.dtype != reference.dtype:
-        raise TypeError(
-            f"{name}: expected the dtype of {of}, {reference.dtype}, got {check.describe(value)}"
-        )
-
-
 def check_level(name: str, level: Tensor, x: Tensor) -> None:
     """Raises unless ``level`` holds one number of the dtype of ``x`` for every sample of it."""
     # An integer here is nearly always a step number; networks are told a level instead.
-    check_dtype(name, level, "x", x)
+    check.dtype(name, level, "x", x)
     if level.shape != x.shape[:1]:
         raise ValueError(
             f"{name}: expected shape {tuple(x.shape[:1])}, one level a sample, "

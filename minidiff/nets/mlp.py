@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minidiff import _validate as check
-from minidiff.nets.embedding import LevelEmbedding, check_dtype, check_level, zeroed
+from minidiff.nets.embedding import LevelEmbedding, check_level, zeroed
 
 
 class _Layer(nn.Module):
@@ -52,7 +52,7 @@ class MLP(nn.Module):
             TypeError: ``x`` or ``level`` is not of the dtype of the parameters.
             ValueError: A shape is off.
         """
-        check_dtype("x", x, "the network", next(self.parameters()))
+        check.dtype("x", x, "the network", next(self.parameters()))
         if x.ndim != 2 or x.shape[1] != self.dim:
             raise ValueError(f"x: expected shape (B, {self.dim}), got {check.describe(x)}")
         check_level("level", level, x)

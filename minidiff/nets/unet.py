@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minidiff import _validate as check
-from minidiff.nets.embedding import LevelEmbedding, check_dtype, check_level, zeroed
+from minidiff.nets.embedding import LevelEmbedding, check_level, zeroed
 
 _GROUPS, _HEADS = 8, 4
 
@@ -168,7 +168,7 @@ class UNet(nn.Module):
         image: Tensor | None,
         image_level: Tensor | None,
     ) -> None:
-        check_dtype("x", x, "the network", next(self.parameters()))
+        check.dtype("x", x, "the network", next(self.parameters()))
         if x.ndim != 4 or x.shape[1] != self.channels or min(x.shape[2:]) < 4:
             raise ValueError(
                 f"x: expected shape (B, {self.channels}, H, W) with H, W >= 4, "
@@ -186,6 +186,6 @@ class UNet(nn.Module):
         shape = (len(x), self.image_channels, *x.shape[2:])
         if image is None or image.shape != shape:
             raise ValueError(f"image: expected shape {shape}, got {check.describe(image)}")
-        check_dtype("image", image, "x", x)
+        check.dtype("image", image, "x", x)
         if image_level is not None:
             check_level("image_level", image_level, x)
