@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from minidiff import _validate as check
@@ -63,6 +64,10 @@ def fit(
     yields its end again. For this ``draw`` and ``loss`` must take their random numbers from
     torch's global generators, and nowhere else.
 
+    Where ``torch.distributed`` is initialised, its processes train one network: each calls this
+    with a share of the batch and with random numbers of its own, the gradients are averaged over
+    all, and the first process writes the checkpoint, to a file that all can read.
+
     Args:
         net: On any device; ``draw`` gives batches on the same.
         loss: (net, batch) -> (B,), the loss of each sample.
@@ -97,9 +102,15 @@ def fit(
     path = None if checkpoint is None else Path(checkpoint)
     if path is not None and (path.is_dir() or not path.parent.is_dir()):
         raise ValueError(f"checkpoint: expected a file in a folder that exists, got {path}")
-    recipe: dict[str, Any] = {"steps": steps, "lr": lr, "ema": ema}
+    recipe: dict[str, Any] = {"steps": steps, "lr": lr, "ema": ema, "processes": processes()[1]}
     recipe |= {f"run's {key}": json.dumps(value) for key, value in (run or {}).items()}
     return _run(net, loss, draw, recipe, path, every)
+
+
+def processes() -> tuple[int, int]:
+    """Returns the number of this process, from 0, and of all that train together: 0, 1 alone."""
+    together = dist.is_available() and dist.is_initialized()
+    return (dist.get_rank(), dist.get_world_size()) if together else (0, 1)
 
 
 def _run(
@@ -111,6 +122,10 @@ def _run(
     every: int,
 ) -> Iterator[Progress]:
     steps, lr, ema = recipe["steps"], recipe["lr"], recipe["ema"]
+    rank, together = processes()
+    if together > 1:
+        for tensor in net.state_dict().values():
+            dist.broadcast(tensor, 0)
     average = copy.deepcopy(net).eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(
         net.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0.0, fused=True
@@ -122,8 +137,9 @@ def _run(
         net.load_state_dict(state["net"])
         average.load_state_dict(state["ema"])
         optimiser.load_state_dict(state["optimiser"])
-        torch.set_rng_state(state["cpu"])
-        torch.cuda.set_rng_state_all(state["cuda"][: torch.cuda.device_count()])
+        cpu, cuda = state["random"][rank]
+        torch.set_rng_state(cpu)
+        torch.cuda.set_rng_state_all(cuda[: torch.cuda.device_count()])
         done = state["step"]
         yield Progress(done, state["loss"], average)
 
@@ -137,10 +153,15 @@ def _run(
         if not values.requires_grad:
             raise ValueError("loss(net, batch): expected a gradient, got a detached tensor")
         mean = values.mean()
-        if not mean.isfinite():
-            raise FloatingPointError(f"loss: expected a finite number, got {mean} at step {step}")
         optimiser.zero_grad()
         mean.backward()  # type: ignore[no-untyped-call]
+        mean = mean.detach()
+        if together > 1:
+            for tensor in (mean, *(p.grad for p in net.parameters() if p.grad is not None)):
+                dist.all_reduce(tensor)
+                tensor /= together
+        if not mean.isfinite():
+            raise FloatingPointError(f"loss: expected a finite number, got {mean} at step {step}")
         norm = nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         if not norm.isfinite():
             raise FloatingPointError(
@@ -154,19 +175,20 @@ def _run(
         if checkpoint is not None and (step % every == 0 or step == steps):
             # Before the yield: whatever the caller then does with random numbers, it does again
             # after a resumption, from the same state.
-            _write(
-                checkpoint,
-                {
-                    "recipe": recipe,
-                    "step": step,
-                    "loss": mean.item(),
-                    "net": net.state_dict(),
-                    "ema": average.state_dict(),
-                    "optimiser": optimiser.state_dict(),
-                    "cpu": torch.get_rng_state(),
-                    "cuda": torch.cuda.get_rng_state_all(),
-                },
-            )
+            random = [(torch.get_rng_state(), torch.cuda.get_rng_state_all())] * together
+            if together > 1:
+                dist.all_gather_object(random, random[0])
+            state = {
+                "recipe": recipe,
+                "step": step,
+                "loss": mean.item(),
+                "net": net.state_dict(),
+                "ema": average.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "random": random,
+            }
+            if rank == 0:
+                _write(checkpoint, state)
         yield Progress(step, mean.item(), average)
 
 

@@ -34,9 +34,10 @@ ROOMS = {
     "nets": set(),
     "train": set(),
     "zoo": BELOW_ZOO,
+    "evaluate": BELOW_ZOO | {"gmm", "sampling", "zoo"},
     "__init__": BELOW_ZOO | {"gmm", "sampling", "zoo"},
     "viz": BELOW_ZOO | {"gmm", "sampling", "zoo"},
-    "__main__": BELOW_ZOO | {"gmm", "sampling", "zoo", "viz"},
+    "__main__": BELOW_ZOO | {"gmm", "sampling", "zoo", "viz", "evaluate"},
 }
 ONLY_IN = {"matplotlib": {"viz"}, "ipywidgets": {"viz"}, "IPython": {"viz"}, "tqdm": {"__main__"}}
 

@@ -98,6 +98,25 @@ def test_the_answer_is_pinned():
     )
 
 
+def test_patches_are_blocks_of_pixels():
+    # Channel 4 c + 2 i + j of a patch network's core is channel c of pixel (2 y + i, 2 x + j).
+    whole, core = UNet(2, 16, (1, 2), patch=2), UNet(8, 16, (1, 2))
+    core.load_state_dict(stirred(whole).state_dict())
+    x, level = torch.randn(2, 2, 8, 12), torch.tensor([0.3, 1.2])
+    blocks = torch.stack(
+        [x[:, c, i::2, j::2] for c in range(2) for i in range(2) for j in range(2)], dim=1
+    )
+    answer, out = core(blocks, level), whole(x, level)
+    assert out.shape == x.shape and (answer != 0).all()
+    for c, i, j in ((0, 0, 0), (0, 1, 0), (1, 0, 1), (1, 1, 1)):
+        assert torch.allclose(out[:, c, i::2, j::2], answer[:, 4 * c + 2 * i + j], atol=1e-6)
+    image = torch.randn(2, 1, 8, 8)
+    conditional = stirred(UNet(2, 16, (1,), patch=2, image_channels=1))
+    told = conditional(x[..., :8], level, image=image)
+    assert told.shape == (2, 2, 8, 8)
+    assert not torch.allclose(told, conditional(x[..., :8], level, image=-image))
+
+
 X, LEVEL, LABEL = torch.zeros(2, 1, 8, 8), torch.zeros(2), torch.zeros(2, dtype=torch.int64)
 
 
@@ -108,6 +127,8 @@ X, LEVEL, LABEL = torch.zeros(2, 1, 8, 8), torch.zeros(2), torch.zeros(2, dtype=
         ({}, {"x": X.expand(2, 3, 8, 8)}, ValueError, "x: expected shape (B, 1, H, W)"),
         ({}, {"x": X[..., :3]}, ValueError, "got a tensor of shape (2, 1, 8, 3)"),
         ({}, {"x": X.long()}, TypeError, "x: expected a floating-point tensor"),
+        ({"patch": 3}, {"x": X}, ValueError, "with H, W >= 12, multiples of 3, got a"),
+        ({"patch": 2}, {"x": X[..., :7, :]}, ValueError, "with H, W >= 8, multiples of 2, got a"),
         ({}, {"level": LEVEL[:1]}, ValueError, "level: expected shape (2,), one level a sample"),
         ({}, {"level": LABEL}, TypeError, "level: expected a floating-point tensor"),
         ({}, {"label": LABEL}, ValueError, "label: expected none"),
@@ -165,6 +186,7 @@ def test_refuses_bad_input(net, given, error, message):
         ({"mults": (1, 0)}, "mults: expected an int >= 1, got 0"),
         ({"classes": 0}, "classes: expected an int >= 1, got 0"),
         ({"image_channels": -1}, "image_channels: expected an int >= 0, got -1"),
+        ({"patch": 0}, "patch: expected an int >= 1, got 0"),
     ],
 )
 def test_refuses_bad_sizes(sizes, message):

@@ -12,7 +12,9 @@ ROWS, COLUMNS, SEED = 4, 12, 6
 
 def main() -> None:
     """Writes book/_assets/cover.png: each row is one walk, every other level of 24 steps."""
-    schedule = zoo.recipe("digits").schedule()
+    recipe = zoo.recipe("digits")
+    assert recipe.schedule is not None
+    schedule = recipe.schedule()
     noise = torch.randn(ROWS, 1, 8, 8, generator=torch.Generator().manual_seed(SEED))
     with torch.no_grad():
         net = eps_fn(zoo.load("digits"), schedule)

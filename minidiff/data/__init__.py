@@ -1,6 +1,17 @@
-"""Where x_0 comes from: points of the plane drawn in code, and scanned digits."""
+"""Where x_0 comes from: points and portraits drawn in code, and scanned digits."""
 
 from minidiff.data.digits import Digits, digits
+from minidiff.data.faces import FaceAttributes, Faces, faces
 from minidiff.data.toy2d import checkerboard, eight_gaussians, swiss_roll, two_moons
 
-__all__ = ["Digits", "checkerboard", "digits", "eight_gaussians", "swiss_roll", "two_moons"]
+__all__ = [
+    "Digits",
+    "FaceAttributes",
+    "Faces",
+    "checkerboard",
+    "digits",
+    "eight_gaussians",
+    "faces",
+    "swiss_roll",
+    "two_moons",
+]

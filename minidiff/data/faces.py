@@ -79,6 +79,11 @@ class FaceAttributes(NamedTuple):
     scale: Tensor
     tilt: Tensor
 
+    @property
+    def label(self) -> Tensor:
+        """(n,) int64 in 0..7, 2 hair_style + glasses: the class of a class-conditional model."""
+        return 2 * self.hair_style + self.glasses
+
 
 class Faces(NamedTuple):
     """Drawn portraits.
@@ -283,7 +288,7 @@ def _hat(head: _View, color: Tensor) -> None:
     """A knitted hat with a bobble."""
     x, y = head.x, head.y
     ribs = 1 + 0.10 * torch.sin(58 * x)
-    head.model(_ellipse(x, y + 0.74, 0.12, 0.11), 0.4 * color + 0.58, 0.3)
+    head.model(_ellipse(x, y + 0.69, 0.11, 0.10), 0.4 * color + 0.58, 0.3)
     dome = torch.maximum(_ellipse(x, y + 0.20, 0.49, 0.50), y + 0.25)
     head.model(dome, color, 0.3, ribs)
     head.model(_box(x, y + 0.31, 0.51, 0.085, 0.07), 0.75 * color + 0.22, 0.25, ribs)
@@ -352,7 +357,7 @@ def _neon(image: Tensor) -> Tensor:
     vivid = (image - 0.8 * low) / (high - 0.8 * low)
     tube = _edges(image, 0.09, 5)
     halo = avg_pool2d(avg_pool2d(tube, 9, 1, 4), 9, 1, 4)
-    return _NIGHT + vivid * (0.12 + tube + halo) + 0.2 * tube
+    return _NIGHT + 0.3 * image.square() + vivid * (tube + 0.8 * halo) + 0.2 * tube
 
 
 def _mosaic(image: Tensor) -> Tensor:

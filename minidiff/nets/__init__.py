@@ -1,6 +1,7 @@
-"""Networks: told a noise level, never a step number."""
+"""Networks: denoisers, told a noise level and never a step number, and a judge of pictures."""
 
+from minidiff.nets.judge import Judge
 from minidiff.nets.mlp import MLP
 from minidiff.nets.unet import UNet
 
-__all__ = ["MLP", "UNet"]
+__all__ = ["MLP", "Judge", "UNet"]

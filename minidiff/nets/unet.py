@@ -61,6 +61,8 @@ class UNet(nn.Module):
         mults: Multiples of ``width``, one a level.
         classes: The number of classes, for a network that may be told a label.
         image_channels: Channels of the image that conditions the network; 0 for none.
+        patch: Full size is 1/patch of the image's: patch x patch pixels count as channels of one.
+        depth: Attentions, each with a block after it, at the bottom.
 
     Raises:
         TypeError: A size is not an int.
@@ -75,11 +77,15 @@ class UNet(nn.Module):
         *,
         classes: int | None = None,
         image_channels: int = 0,
+        patch: int = 1,
+        depth: int = 1,
     ) -> None:
         super().__init__()
         check.integer("channels", channels, 1)
         check.integer("width", width, 16)
         check.integer("image_channels", image_channels, 0)
+        check.integer("patch", patch, 1)
+        check.integer("depth", depth, 1)
         if width % _GROUPS:
             raise ValueError(f"width: expected a multiple of {_GROUPS}, got {width}")
         if not mults:
@@ -87,6 +93,7 @@ class UNet(nn.Module):
         for mult in mults:
             check.integer("mults", mult, 1)
         self.channels, self.classes, self.image_channels = channels, classes, image_channels
+        self.patch = patch
 
         emb = 4 * width
         self.level = LevelEmbedding(emb)
@@ -98,18 +105,21 @@ class UNet(nn.Module):
 
         widths = [width * mult for mult in mults]
         bottom = widths[-1]
-        self.input = nn.Conv2d(channels + image_channels, width, 3, padding=1)
+        self.input = nn.Conv2d(patch**2 * (channels + image_channels), width, 3, padding=1)
         self.down = nn.ModuleList(
             _Block(c_in, c, emb) for c_in, c in zip([width, *widths], widths, strict=False)
         )
         self.shrink = nn.ModuleList(nn.Conv2d(c, c, 3, stride=2, padding=1) for c in widths[:-1])
-        self.attention, self.middle = _Attention(bottom), _Block(bottom, bottom, emb)
+        self.attention, self.middle = nn.ModuleList(), nn.ModuleList()
+        for _ in range(depth):
+            self.attention.append(_Attention(bottom))
+            self.middle.append(_Block(bottom, bottom, emb))
         self.up = nn.ModuleList(
             _Block(c_in + c, c, emb) for c_in, c in zip([*widths[1:], bottom], widths, strict=True)
         )
         self.expand = nn.ModuleList(nn.Conv2d(c, c, 3, padding=1) for c in widths[1:])
         self.norm = _norm(width * mults[0])
-        self.output = zeroed(nn.Conv2d(width * mults[0], channels, 3, padding=1))
+        self.output = zeroed(nn.Conv2d(width * mults[0], patch**2 * channels, 3, padding=1))
 
     def forward(
         self,
@@ -123,7 +133,8 @@ class UNet(nn.Module):
         """Returns the answer, of the shape of ``x``: eps, v, x_0 or a score, as it was trained.
 
         Args:
-            x: (B, channels, H, W) images at that noise level; H, W >= 4, odd ones too.
+            x: (B, channels, H, W) images at that noise level; H, W >= 4 patch, multiples of
+                patch, odd ones too.
             level: (B,) floating point, in 0..pi/2: ``forward.noise_level`` of alpha_bar.
             label: (B,) int64 in -1..classes-1, where -1 says nothing; None says nothing to all.
             image: (B, image_channels, H, W), what the answer is conditioned on.
@@ -145,11 +156,12 @@ class UNet(nn.Module):
             x = torch.cat([x, image], dim=1)
         emb = F.silu(emb)
 
-        h, skips = self.input(x), []
+        h, skips = self.input(F.pixel_unshuffle(x, self.patch)), []
         for i, block in enumerate(self.down):
             h = block(self.shrink[i - 1](h) if i else h, emb)
             skips.append(h)
-        h = self.middle(self.attention(h), emb)
+        for attend, block in zip(self.attention, self.middle, strict=True):
+            h = block(attend(h), emb)
         for i in reversed(range(len(self.up))):
             h = self.up[i](torch.cat([h, skips[i]], dim=1), emb)
             if i:
@@ -157,8 +169,7 @@ class UNet(nn.Module):
                 height, width = skips[i - 1].shape[2:]
                 h = F.interpolate(h, scale_factor=2.0)[..., :height, :width]
                 h = self.expand[i - 1](h)
-        out: Tensor = self.output(F.silu(self.norm(h)))
-        return out
+        return F.pixel_shuffle(self.output(F.silu(self.norm(h))), self.patch)
 
     def _check(
         self,
@@ -169,9 +180,12 @@ class UNet(nn.Module):
         image_level: Tensor | None,
     ) -> None:
         check.dtype("x", x, "the network", next(self.parameters()))
-        if x.ndim != 4 or x.shape[1] != self.channels or min(x.shape[2:]) < 4:
+        sides, least = x.shape[2:], 4 * self.patch
+        fits = all(side >= least and side % self.patch == 0 for side in sides)
+        if x.ndim != 4 or x.shape[1] != self.channels or not fits:
+            multiples = f", multiples of {self.patch}" if self.patch > 1 else ""
             raise ValueError(
-                f"x: expected shape (B, {self.channels}, H, W) with H, W >= 4, "
+                f"x: expected shape (B, {self.channels}, H, W) with H, W >= {least}{multiples}, "
                 f"got {check.describe(x)}"
             )
         check_level("level", level, x)

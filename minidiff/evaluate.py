@@ -1,0 +1,222 @@
+"""How good a trained network is: what the manifest records, and a table shows.
+
+Samples are those of DDIM with eta = 0 on the network's weights as they are stored. Each function
+that ends in ``_quality`` takes a network of its recipe and gives numbers that JSON can hold.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from minidiff import _validate as check
+from minidiff import data, metrics, zoo
+from minidiff.data.faces import CATEGORIES
+from minidiff.forward import eps_fn, q_sample
+from minidiff.gmm import GaussianMixture
+from minidiff.nets import Judge
+from minidiff.sampling import Hook, last, sample
+
+SAMPLES, STEPS = 1000, 50  # of every figure here, unless it says otherwise
+HELD_OUT = 1  # the seed of the faces that no network learns from
+_BATCH = 250
+
+
+def generate(
+    net: nn.Module,
+    recipe: zoo.Recipe,
+    n: int = SAMPLES,
+    *,
+    steps: int = STEPS,
+    seed: int = 1,
+    label: Tensor | None = None,
+    hook: Hook | None = None,
+) -> Tensor:
+    """Returns n samples of a diffusion model: DDIM, eta = 0.
+
+    Args:
+        net: A network of the recipe.
+        recipe: Says what the network denoises, and on which schedule.
+        n: The number of samples, >= 1.
+        steps: The number of steps, 1..T.
+        seed: Of the noise that the samples start from.
+        label: (n,) int64, what the network is told; None for nothing.
+        hook: As for ``sampling.sample``; it is called after each step of each batch.
+
+    Raises:
+        ValueError: The recipe is not one of a diffusion model, or a number is out of its range.
+    """
+    check.integer("n", n, 1)
+    if recipe.schedule is None or recipe.shape is None:
+        raise ValueError("recipe: expected one of a diffusion model, got one without schedule")
+    schedule = recipe.schedule()
+    noise = torch.randn(n, *recipe.shape, generator=torch.Generator().manual_seed(seed))
+    labels = [None] * batches(n) if label is None else label.tensor_split(batches(n))
+    done = []
+    for x, told in zip(noise.tensor_split(batches(n)), labels, strict=True):
+        cond: dict[str, Any] = {} if told is None else {"label": told}
+        predict = eps_fn(net, schedule, **cond)
+        walk = sample(predict, x, schedule, schedule.grid(steps), hook=hook)
+        done.append(last(walk))
+    return torch.cat(done)
+
+
+def batches(n: int) -> int:
+    """Returns in how many batches ``generate`` draws n samples."""
+    return math.ceil(n / _BATCH)
+
+
+@torch.no_grad()
+def verdict(judge: Judge, x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """Returns what a judge takes each picture for, and of what it is sure.
+
+    Args:
+        judge: A trained judge.
+        x: (B, ...) pictures as it takes them.
+
+    Returns:
+        The likeliest value of each category and the numbers, (B,) by name; and (B,) bool, where
+        the judge gives more than 0.9 to one value in every category at once.
+    """
+    parts = [judge(some) for some in x.tensor_split(batches(len(x)))]
+    answers = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    sure = torch.ones(len(x), dtype=torch.bool, device=x.device)
+    for name in judge.categories:
+        chance, value = answers[name].softmax(dim=1).max(dim=1)
+        answers[name], sure = value, sure & (chance > 0.9)
+    return answers, sure
+
+
+@torch.no_grad()
+def features(judge: Judge, x: Tensor) -> Tensor:
+    """Returns what the judge sees in each picture, (B, features): the Fréchet distance's space."""
+    return torch.cat([judge.features(some) for some in x.tensor_split(batches(len(x)))])
+
+
+@torch.no_grad()
+def points_quality(net: nn.Module, seed: int = 1) -> dict[str, float]:
+    """Measures a network for ``data.eight_gaussians`` against the exact noise prediction.
+
+    ``eps_error`` is the root of the mean of (eps_hat - E[eps | x_t])^2 over 20,000 points at
+    times spread evenly; the energy distance is that of 1,000 samples to 1,000 points.
+    """
+    recipe, generator = zoo.recipe("eight-gaussians"), torch.Generator().manual_seed(seed)
+    assert recipe.schedule is not None
+    schedule, x0 = recipe.schedule(), data.eight_gaussians(20_000, generator)
+    angle = torch.arange(8) * (math.pi / 4)
+    means = math.sqrt(2) * torch.stack([angle.cos(), angle.sin()], dim=1)
+    exact = GaussianMixture(torch.full((8,), 1 / 8), means, 0.01 * torch.eye(2).repeat(8, 1, 1))
+    t = torch.arange(len(x0)) % schedule.T + 1
+    x_t = q_sample(x0, t, torch.randn(x0.shape, generator=generator), schedule)
+    error = eps_fn(net, schedule)(x_t, t) - exact.eps_fn(schedule)(x_t, t)
+    x = generate(net, recipe, seed=seed)
+    return {
+        "eps_error": round(error.square().mean().sqrt().item(), 4),
+        "energy_distance": round(metrics.energy_distance(x, x0[:SAMPLES]), 4),
+    }
+
+
+def digits_quality(net: nn.Module, seed: int = 1, name: str = "digits") -> dict[str, float]:
+    """Measures the distances between 1,000 samples and the digits that the network learnt from.
+
+    The Fréchet distance is taken in their first 20 principal coordinates, the energy distances
+    among pixels.
+    """
+    images = data.digits().train
+    project, x = metrics.pca(images, 20), generate(net, zoo.recipe(name), seed=seed)
+    return {
+        "frechet_distance": round(metrics.frechet_distance(project(x), project(images)), 3),
+        "energy_distance": round(metrics.energy_distance(x, images), 4),
+        "marginal_energy_distance": round(metrics.marginal_energy_distance(x, images), 4),
+    }
+
+
+def digits_class_quality(net: nn.Module, seed: int = 1) -> dict[str, float]:
+    """As ``digits_quality``, told nothing; and what a linear classifier makes of labelled samples.
+
+    ``agreement`` is the share of 1,000 samples, a hundred for each label, that get their label
+    from a logistic regression fitted to the training digits, ``agreement_of_scans`` that of the
+    test digits.
+    """
+    from sklearn.linear_model import LogisticRegression  # slow to import
+
+    scans, label = data.digits(), torch.arange(SAMPLES) % 10
+    reader = LogisticRegression(max_iter=1000).fit(scans.train.flatten(1), scans.train_labels)
+    x = generate(net, zoo.recipe("digits-class"), seed=seed, label=label)
+    return digits_quality(net, seed, "digits-class") | {
+        "agreement": round(reader.score(x.flatten(1), label), 3),
+        "agreement_of_scans": round(reader.score(scans.test.flatten(1), scans.test_labels), 3),
+    }
+
+
+def judge_quality(judge: nn.Module, n: int = 4000) -> dict[str, float]:
+    """Measures a judge on n faces that no network learns from.
+
+    Returns:
+        The share of right answers in each category, R^2 of the smile, and the share of faces of
+        which it is sure.
+    """
+    assert isinstance(judge, Judge)
+    drawn = data.faces(n, generator=torch.Generator().manual_seed(HELD_OUT))
+    answers, sure = verdict(judge, drawn.images)
+    right = {
+        name: round((answers[name] == getattr(drawn.attributes, name)).float().mean().item(), 4)
+        for name in CATEGORIES
+    }
+    smile = drawn.attributes.smile
+    missed = (answers["smile"] - smile).square().mean() / smile.var(correction=0)
+    return right | {
+        "smile_r2": round(1 - missed.item(), 4),
+        "sure": round(sure.float().mean().item(), 4),
+    }
+
+
+def faces_quality(net: nn.Module, seed: int = 1, labelled: bool = False) -> dict[str, float]:
+    """Measures 1,000 samples against 1,000 faces that no network learns from.
+
+    Args:
+        net: A network of the recipe ``faces``.
+        seed: Of the samples.
+        labelled: Whether each sample is told a label, all labels equally often.
+
+    Returns:
+        ``sure``: the share of which the judge is sure; ``sure_of_drawn``: that of the faces.
+        ``frechet_distance``: among the judge's features; ``frechet_floor``: that of 1,000 other
+        faces. ``frequency_error``: by how much the share of any value of any category differs
+        most from its share by construction. ``agreement``, if labelled: the share of samples
+        that the judge gives the label that they were told.
+    """
+    judge = zoo.load("face-attributes")
+    assert isinstance(judge, Judge)
+    drawn = data.faces(2 * SAMPLES, generator=torch.Generator().manual_seed(HELD_OUT)).images
+    label = torch.arange(SAMPLES) % 8 if labelled else None
+    x = generate(net, zoo.recipe("faces"), seed=seed, label=label)
+    answers, sure = verdict(judge, x)
+    seen, others = features(judge, drawn).chunk(2)
+    errors = [
+        (answers[name].bincount(minlength=len(values)) / len(x) - 1 / len(values)).abs().max()
+        for name, values in CATEGORIES.items()
+    ]
+    measured = {
+        "sure": sure.float().mean().item(),
+        "sure_of_drawn": verdict(judge, drawn)[1].float().mean().item(),
+        "frechet_distance": metrics.frechet_distance(features(judge, x), seen),
+        "frechet_floor": metrics.frechet_distance(others, seen),
+        "frequency_error": max(errors).item(),
+    }
+    if label is not None:
+        told = 2 * answers["hair_style"] + answers["glasses"]
+        measured["agreement"] = (told == label).float().mean().item()
+    return {name: round(value, 4) for name, value in measured.items()}
+
+
+QUALITY: dict[str, Callable[[nn.Module], dict[str, float]]] = {
+    "eight-gaussians": points_quality,
+    "digits": digits_quality,
+    "digits-class": digits_class_quality,
+    "faces": faces_quality,
+    "face-attributes": judge_quality,
+    "face-identity": judge_quality,
+}

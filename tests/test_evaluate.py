@@ -1,0 +1,159 @@
+"""What is measured of trained networks: exact where the answer is known, and as recorded."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from minidiff import data, evaluate, zoo
+from minidiff.data.faces import CATEGORIES
+from minidiff.forward import noise_level, v_from_eps
+from minidiff.gmm import GaussianMixture
+from minidiff.schedule import cosine_schedule
+
+POINTS = zoo.recipe("eight-gaussians")
+
+
+def still(x, level, label=None):
+    """Predicts v of N(0, I), which is 0: DDIM then leaves every point where it is."""
+    return torch.zeros_like(x)
+
+
+def test_every_recipe_is_measured():
+    assert evaluate.QUALITY.keys() == zoo.RECIPES.keys()
+
+
+def test_generate_walks_from_the_noise_of_its_seed():
+    noise = torch.randn(601, 2, generator=torch.Generator().manual_seed(4))
+    calls = []
+
+    def count(x, s):
+        calls.append((len(x), s))
+        return x
+
+    x = evaluate.generate(still, POINTS, 601, steps=2, seed=4, hook=count)
+    assert torch.allclose(x, noise, atol=1e-5)
+    assert [s for _, s in calls] == [500, 0] * 3 and evaluate.batches(601) == 3
+    assert sum(n for n, _ in calls) == 2 * 601
+
+
+def test_generate_tells_each_sample_its_label():
+    told = []
+
+    def listen(x, level, label):
+        told.append(label)
+        return torch.zeros_like(x)
+
+    label = torch.arange(501)
+    evaluate.generate(listen, POINTS, 501, steps=1, label=label)
+    assert torch.equal(torch.cat(told), label)
+
+
+def test_generate_refuses():
+    for net, recipe, n, steps, message in (
+        (still, zoo.recipe("face-attributes"), 1, 1, "recipe: expected one of a diffusion model"),
+        (still, POINTS, 0, 1, "n: expected an int >= 1, got 0"),
+        (still, POINTS, 1, 1001, "n: expected an int in 1..1000, got 1001"),
+    ):
+        with pytest.raises(ValueError) as info:
+            evaluate.generate(net, recipe, n, steps=steps)
+        assert message in str(info.value)
+
+
+def test_verdict_is_sure_where_every_category_is():
+    def logits(*chances):
+        return torch.tensor([[math.log(p), math.log(1 - p)] for p in chances])
+
+    answers = {"hat": logits(0.91, 0.89, 0.05, 0.95), "glasses": logits(0.02, 0.99, 0.98, 0.85)}
+    answers["smile"] = torch.tensor([0.1, 0.2, 0.3, 0.4])
+
+    class Fake:
+        categories = {"hat": 2, "glasses": 2}
+
+        def __call__(self, x):
+            return {name: value[x[:, 0].long()] for name, value in answers.items()}
+
+    values, sure = evaluate.verdict(Fake(), torch.arange(4.0)[:, None])
+    assert values["hat"].tolist() == [0, 0, 1, 0] and values["glasses"].tolist() == [1, 0, 0, 0]
+    assert torch.equal(values["smile"], answers["smile"])
+    assert sure.tolist() == [True, False, True, False]
+
+
+def test_points_quality_of_the_exact_answer_and_of_none():
+    angle = torch.arange(8) * (math.pi / 4)
+    means = math.sqrt(2) * torch.stack([angle.cos(), angle.sin()], dim=1)
+    exact = GaussianMixture(torch.full((8,), 1 / 8), means, 0.01 * torch.eye(2).repeat(8, 1, 1))
+    schedule = cosine_schedule(1000)
+    eps, levels = exact.eps_fn(schedule), noise_level(schedule.alpha_bar).float()
+
+    def perfect(x, level):
+        t = torch.searchsorted(levels, level.float() - 1e-6).clamp(1, schedule.T)
+        return v_from_eps(eps(x, t), x, t, schedule)
+
+    best, none = evaluate.points_quality(perfect), evaluate.points_quality(still)
+    assert best["eps_error"] <= 0.001 and best["energy_distance"] < 0.01
+    assert none["eps_error"] > 0.3 and none["energy_distance"] > 0.05
+
+
+@pytest.mark.parametrize("name", ["digits", "digits-class", "eight-gaussians"])
+def test_quality_of_the_shipped_weights_is_what_the_manifest_says(name):
+    measured = evaluate.QUALITY[name](zoo.load(name))
+    quality = zoo.manifest()[name]["quality"]
+    assert measured.keys() == quality.keys()
+    for key, value in measured.items():
+        assert value == pytest.approx(quality[key], abs=0.003 if "frechet" in key else 0.0015), key
+
+
+@pytest.mark.parametrize("name", ["face-attributes", "face-identity"])
+def test_judges_know_faces_that_they_never_saw(name):
+    quality = zoo.manifest()[name]["quality"]
+    assert min(quality[key] for key in CATEGORIES) >= 0.98 and quality["smile_r2"] >= 0.95
+    measured = evaluate.judge_quality(zoo.load(name), n=500)
+    assert min(measured[key] for key in CATEGORIES) >= 0.98 and measured["smile_r2"] >= 0.95
+    assert measured["sure"] == pytest.approx(quality["sure"], abs=0.02)
+
+
+def test_judge_quality_counts_right_answers(monkeypatch):
+    drawn = data.faces(40, 32, "photo", torch.Generator().manual_seed(evaluate.HELD_OUT))
+    truth = drawn.attributes._asdict()
+    said = {name: truth[name].clone() for name in (*CATEGORIES, "smile")}
+    said["hat"][:10] = 1 - said["hat"][:10]
+    said["smile"] = truth["smile"] + 0.1
+    sure = torch.arange(40) < 30
+    monkeypatch.setattr(evaluate, "verdict", lambda judge, x: (said, sure))
+    got = evaluate.judge_quality(zoo.recipe("face-attributes").net(), n=40)
+    assert got.pop("hat") == 0.75 and got.pop("sure") == 0.75
+    r2 = 1 - 0.01 / truth["smile"].var(correction=0).item()
+    assert got.pop("smile_r2") == pytest.approx(r2, abs=1e-4)
+    assert set(got.values()) == {1.0}
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_faces_quality_of_drawn_faces(monkeypatch, labelled):
+    """Samples that are drawn faces: nothing but their number keeps them from perfection."""
+    n = 160
+    monkeypatch.setattr(evaluate, "SAMPLES", n)
+    judge, told = zoo.load("face-attributes"), []
+    drawn = data.faces(n, generator=torch.Generator().manual_seed(77))
+
+    def generate(net, recipe, *, seed, label):
+        told.append(label)
+        return drawn.images
+
+    monkeypatch.setattr(evaluate, "generate", generate)
+    got = evaluate.faces_quality(SimpleNamespace(), labelled=labelled)
+    assert got["sure"] > 0.95 and got["sure_of_drawn"] > 0.95
+    assert 0.5 < got["frechet_distance"] / got["frechet_floor"] < 2
+    counts = [
+        getattr(drawn.attributes, name).bincount(minlength=len(values)) / n - 1 / len(values)
+        for name, values in CATEGORIES.items()
+    ]
+    assert got["frequency_error"] == pytest.approx(max(c.abs().max() for c in counts), abs=0.02)
+    if labelled:
+        assert torch.equal(told[0], torch.arange(n) % 8)
+        hits = (drawn.attributes.label == told[0]).float().mean()
+        assert got["agreement"] == pytest.approx(hits, abs=0.03)
+    else:
+        assert told == [None] and "agreement" not in got
+    assert judge.training is False
