@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from minidiff import evaluate, zoo
+from minidiff.recipes import RECIPES
 from minidiff.train import processes, write_atomically
 
 
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="the recipes, and how good their weights are")
     command = commands.add_parser("train", help="run a recipe and store its weights")
-    command.add_argument("name", choices=sorted(zoo.RECIPES), metavar="NAME")
+    command.add_argument("name", choices=sorted(RECIPES), metavar="NAME")
     command.add_argument("--resume", action="store_true", help="continue an interrupted run")
     command.add_argument("--out", type=Path, default=zoo.WEIGHTS, help="folder (%(default)s)")
     command.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
@@ -59,13 +60,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _pictured() -> list[str]:
     """Returns the recipes whose samples are pictures."""
-    return sorted(name for name, it in zoo.RECIPES.items() if it.shape and len(it.shape) == 3)
+    return sorted(name for name, it in RECIPES.items() if it.shape and len(it.shape) == 3)
 
 
 def show() -> None:
     """Prints every recipe, and what the manifest says of its weights."""
     entries = zoo.manifest()
-    for name, recipe in sorted(zoo.RECIPES.items()):
+    for name, recipe in sorted(RECIPES.items()):
         entry = entries.get(name, {"quality": "not trained"})
         quality = entry.get("quality", "not measured")
         print(f"{name}: {recipe.steps} steps of {recipe.batch}: {quality}")

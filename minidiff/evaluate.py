@@ -17,6 +17,7 @@ from minidiff.data.faces import CATEGORIES
 from minidiff.forward import eps_fn, q_sample
 from minidiff.gmm import GaussianMixture
 from minidiff.nets import Judge
+from minidiff.recipes import Recipe
 from minidiff.sampling import Hook, last, sample
 
 SAMPLES, STEPS = 1000, 50  # of every figure here, unless it says otherwise
@@ -26,7 +27,7 @@ _BATCH = 250
 
 def generate(
     net: nn.Module,
-    recipe: zoo.Recipe,
+    recipe: Recipe,
     n: int = SAMPLES,
     *,
     steps: int = STEPS,
@@ -173,26 +174,29 @@ def judge_quality(judge: nn.Module, n: int = 4000) -> dict[str, float]:
     }
 
 
-def faces_quality(net: nn.Module, seed: int = 1, labelled: bool = False) -> dict[str, float]:
-    """Measures 1,000 samples against 1,000 faces that no network learns from.
+def faces_quality(
+    net: nn.Module, seed: int = 1, labelled: bool = False, n: int = SAMPLES
+) -> dict[str, float]:
+    """Measures n samples against n faces that no network learns from.
 
     Args:
         net: A network of the recipe ``faces``.
         seed: Of the samples.
         labelled: Whether each sample is told a label, all labels equally often.
+        n: The number of samples, >= 2.
 
     Returns:
         ``sure``: the share of which the judge is sure; ``sure_of_drawn``: that of the faces.
-        ``frechet_distance``: among the judge's features; ``frechet_floor``: that of 1,000 other
+        ``frechet_distance``: among the judge's features; ``frechet_floor``: that of n other
         faces. ``frequency_error``: by how much the share of any value of any category differs
         most from its share by construction. ``agreement``, if labelled: the share of samples
         that the judge gives the label that they were told.
     """
     judge = zoo.load("face-attributes")
     assert isinstance(judge, Judge)
-    drawn = data.faces(2 * SAMPLES, generator=torch.Generator().manual_seed(HELD_OUT)).images
-    label = torch.arange(SAMPLES) % 8 if labelled else None
-    x = generate(net, zoo.recipe("faces"), seed=seed, label=label)
+    drawn = data.faces(2 * n, generator=torch.Generator().manual_seed(HELD_OUT)).images
+    label = torch.arange(n) % 8 if labelled else None
+    x = generate(net, zoo.recipe("faces"), n, seed=seed, label=label)
     answers, sure = verdict(judge, x)
     seen, others = features(judge, drawn).chunk(2)
     errors = [

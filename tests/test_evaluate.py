@@ -133,16 +133,15 @@ def test_judge_quality_counts_right_answers(monkeypatch):
 def test_faces_quality_of_drawn_faces(monkeypatch, labelled):
     """Samples that are drawn faces: nothing but their number keeps them from perfection."""
     n = 160
-    monkeypatch.setattr(evaluate, "SAMPLES", n)
     judge, told = zoo.load("face-attributes"), []
     drawn = data.faces(n, generator=torch.Generator().manual_seed(77))
 
-    def generate(net, recipe, *, seed, label):
+    def generate(net, recipe, n, *, seed, label):
         told.append(label)
         return drawn.images
 
     monkeypatch.setattr(evaluate, "generate", generate)
-    got = evaluate.faces_quality(SimpleNamespace(), labelled=labelled)
+    got = evaluate.faces_quality(SimpleNamespace(), labelled=labelled, n=n)
     assert got["sure"] > 0.95 and got["sure_of_drawn"] > 0.95
     assert 0.5 < got["frechet_distance"] / got["frechet_floor"] < 2
     counts = [

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 import together
+import torch
 
 from minidiff import zoo
 

@@ -1,24 +1,26 @@
 """The zoo: recipes that can be run, weights that are what the manifest says."""
 
+import copy
 import dataclasses
 import functools
 import hashlib
 import json
+import math
 
 import pytest
 import torch
 
-from minidiff import ddpm, zoo
+from minidiff import data, ddpm, evaluate, recipes, zoo
 from minidiff.data import digits
 from minidiff.forward import eps_fn
 from minidiff.nets import UNet
 from minidiff.schedule import linear_schedule
 from minidiff.train import fit
 
-TINY = zoo.Recipe(
-    data=zoo.digits_to_learn,
+TINY = recipes.Recipe(
+    data=recipes.digits_to_learn,
     net=functools.partial(UNet, width=16, mults=(1,)),
-    loss=zoo.velocity,
+    loss=recipes.velocity,
     schedule=functools.partial(linear_schedule, 50),
     shape=(1, 8, 8),
     steps=4,
@@ -338,3 +340,121 @@ def test_loading_leaves_the_random_state_alone():
     before = torch.get_rng_state()
     zoo.load("digits")
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_table_belongs_to_its_weights(tmp_path):
+    rows = {"n": [100, 1000], "frechet_distance": [0.5, 0.25]}
+    with pytest.raises(ValueError) as info:
+        zoo.save_table("quality", rows, ["tiny"], tmp_path)
+    assert "expected an entry 'tiny', got none" in str(info.value)
+    with pytest.raises(FileNotFoundError) as info:
+        zoo.table("quality", tmp_path)
+    path = tmp_path / "tables" / "quality.json"
+    assert str(info.value) == f"{path}: expected a table, got none"
+    zoo.save("tiny", TINY.net(), tmp_path)
+    assert zoo.save_table("quality", rows, ["tiny"], tmp_path) == path
+    assert zoo.table("quality", tmp_path) == rows
+    zoo.save("tiny", trained(), tmp_path)
+    with pytest.raises(ValueError) as info:
+        zoo.table("quality", tmp_path)
+    assert f"{path}: expected measurements of tiny with SHA-256 " in str(info.value)
+
+
+def test_tables_that_are_shipped():
+    for path in zoo.WEIGHTS.glob("tables/*.json"):
+        assert zoo.table(path.stem)
+
+
+def test_one_label_in_ten_is_withheld():
+    told = []
+
+    def net(x, level, label):
+        told.append(label)
+        return torch.zeros_like(x)
+
+    torch.manual_seed(0)
+    label = torch.arange(8).repeat(500)
+    recipes.velocity(net, torch.zeros(4000, 2), label, schedule=linear_schedule(50))
+    withheld = told[0] == -1
+    assert abs(withheld.float().mean() - 0.1) < 4 * math.sqrt(0.09 / 4000)
+    assert torch.equal(told[0][~withheld], label[~withheld])
+    for k in range(8):  # whatever the label
+        assert abs(withheld[label == k].float().mean() - 0.1) < 4 * math.sqrt(0.09 / 500)
+
+
+def test_naming_by_hand():
+    class Fake:
+        categories = {"hat": 2, "skin": 3}
+
+        def __call__(self, images):
+            hat = torch.tensor([[0.2, 0.8], [0.5, 0.5]]).log()
+            skin = torch.tensor([[0.1, 0.2, 0.7], [0.3, 0.3, 0.4]]).log()
+            return {"hat": hat, "skin": skin, "smile": torch.tensor([0.5, -1.0])}
+
+    truth = torch.tensor([1, 0]), torch.tensor([0, 2]), torch.tensor([0.0, -0.5])
+    loss = recipes.naming(Fake(), torch.zeros(2, 1), *truth)
+    expected = [-math.log(0.8 * 0.1) + 4 * 0.25, -math.log(0.5 * 0.4) + 4 * 0.25]
+    assert loss.tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_what_the_recipes_learn_from():
+    drawn = data.faces(5, generator=torch.Generator().manual_seed(3))
+    images, label = recipes.labelled_faces(5, seed=3)
+    assert torch.equal(images, drawn.images)
+    hair, glasses = drawn.attributes.hair_style, drawn.attributes.glasses
+    assert label.tolist() == [2 * h + g for h, g in zip(hair, glasses, strict=True)]
+    images, *truth = recipes.described_faces(5, seed=3)
+    assert torch.equal(images, drawn.images)
+    names = list(recipes.face_judge(8)(images))  # in the order in which the judge answers
+    assert len(names) == len(truth) == 8
+    for name, value in zip(names, truth, strict=True):
+        assert torch.equal(value, getattr(drawn.attributes, name))
+    scans = digits()
+    images, label = recipes.labelled_digits()
+    assert torch.equal(images, scans.train) and torch.equal(label, scans.train_labels)
+    (points,) = recipes.points(5, seed=3)
+    assert torch.equal(points, data.eight_gaussians(5, torch.Generator().manual_seed(3)))
+
+
+def test_no_network_learns_from_the_faces_that_measure_it():
+    seeds = {
+        name: recipe.data.keywords["seed"]
+        for name, recipe in zoo.RECIPES.items()
+        if "face" in name
+    }
+    assert len(set(seeds.values())) == 3 and evaluate.HELD_OUT not in seeds.values()
+
+
+def test_a_judge_is_trained_like_any_network(monkeypatch):
+    recipe = recipes.Recipe(
+        data=functools.partial(recipes.described_faces, 40, seed=0),
+        net=functools.partial(recipes.face_judge, 8),
+        loss=recipes.naming,
+        steps=30,
+        batch=20,
+        lr=1e-2,
+    )
+    monkeypatch.setitem(zoo.RECIPES, "tiny", recipe)
+    losses = [p.loss for p in zoo.train("tiny")]
+    assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
+    with pytest.raises(ValueError) as info:
+        zoo.train("tiny", bfloat16=True)
+    assert str(info.value) == "bfloat16: expected a diffusion model, got tiny: train it without"
+
+
+def test_bfloat16_is_coarser_and_no_more(monkeypatch):
+    monkeypatch.setitem(zoo.RECIPES, "tiny", dataclasses.replace(TINY, steps=30, lr=1e-2))
+    whole, half = (list(zoo.train("tiny", bfloat16=b)) for b in (False, True))
+    losses, coarse = ([p.loss for p in run] for run in (whole, half))
+    assert losses != coarse and losses == pytest.approx(coarse, rel=0.05)
+    assert {x.dtype for x in half[-1].ema.state_dict().values()} == {torch.float32}
+
+
+def test_channels_last_is_a_layout_and_no_more():
+    net = TINY.net()
+    torch.nn.init.normal_(net.output.weight)
+    same = recipes.channels_last(lambda: copy.deepcopy(net))
+    conv = same.down[0].conv1.weight
+    assert conv.is_contiguous(memory_format=torch.channels_last) and not conv.is_contiguous()
+    x, level = torch.randn(2, 1, 8, 8), torch.tensor([0.3, 1.0])
+    assert torch.allclose(same(x, level), net(x, level), atol=1e-5)

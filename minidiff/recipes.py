@@ -1,0 +1,212 @@
+"""What each network of the package is trained on, and how: all that a training run depends on."""
+
+import functools
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from minidiff import data, ddpm
+from minidiff.data.faces import CATEGORIES
+from minidiff.forward import eps_fn
+from minidiff.nets import MLP, Judge, UNet
+from minidiff.schedule import Schedule, cosine_schedule, linear_schedule
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a training run depends on.
+
+    Attributes:
+        data: () -> tensors with one row for each sample: what ``loss`` takes after the network.
+        net: () -> the network before training.
+        loss: (net, *rows) -> (B,), the loss of each sample of a batch; it is told ``schedule=``
+            where there is one.
+        steps: The number of optimiser steps.
+        batch: Samples in a step, drawn with replacement.
+        lr: The highest learning rate.
+        ema: The decay of the average.
+        seed: Of every random number of the run.
+        schedule: () -> the noise schedule of a diffusion model; None for any other network.
+        shape: Of what a diffusion model denoises.
+    """
+
+    data: Callable[[], Sequence[Tensor]]
+    net: Callable[[], nn.Module]
+    loss: Callable[..., Tensor]
+    steps: int
+    batch: int
+    lr: float
+    ema: float = 0.999
+    seed: int = 0
+    schedule: Callable[[], Schedule] | None = None
+    shape: tuple[int, ...] | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Returns the recipe as JSON can hold it, a function as the call that it makes.
+
+        Raises:
+            ValueError: A function has no name, as a lambda: nothing would tell it from another.
+        """
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        said = {name: _call(x) if callable(x) else x for name, x in values}
+        return json.loads(json.dumps(said))  # type: ignore[no-any-return]
+
+
+def _call(function: Callable[..., Any]) -> str:
+    arguments = []
+    if isinstance(function, functools.partial):
+        arguments += [_call(x) if callable(x) else repr(x) for x in function.args]
+        arguments += [f"{name}={x!r}" for name, x in function.keywords.items()]
+        function = function.func
+    name = getattr(function, "__name__", "<lambda>")
+    if name == "<lambda>":
+        raise ValueError(f"recipe: expected a function with a name, got {function!r}")
+    return f"{name}({', '.join(arguments)})"
+
+
+# What to learn from. A function, not a tensor: nothing is drawn before it is asked for.
+
+
+def digits_to_learn() -> tuple[Tensor]:
+    """Returns the 1,500 training digits, (1500, 1, 8, 8) in [-1, 1]."""
+    return (data.digits().train,)
+
+
+def labelled_digits() -> tuple[Tensor, Tensor]:
+    """Returns the 1,500 training digits and their labels, (1500,) int64 in 0..9."""
+    return data.digits()[:2]
+
+
+def points(n: int, seed: int) -> tuple[Tensor]:
+    """Returns n points of ``data.eight_gaussians``, (n, 2)."""
+    return (data.eight_gaussians(n, torch.Generator().manual_seed(seed)),)
+
+
+def labelled_faces(n: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Returns n faces, (n, 3, 32, 32) in [-1, 1], and their labels, (n,) int64 in 0..7."""
+    drawn = data.faces(n, generator=torch.Generator().manual_seed(seed))
+    return drawn.images, drawn.attributes.label
+
+
+def described_faces(n: int, seed: int) -> tuple[Tensor, ...]:
+    """Returns n faces and their attributes in the order in which ``face_judge`` names them."""
+    drawn = data.faces(n, generator=torch.Generator().manual_seed(seed))
+    return drawn.images, *(getattr(drawn.attributes, name) for name in (*CATEGORIES, "smile"))
+
+
+# What is learnt.
+
+
+def velocity(
+    net: nn.Module, x0: Tensor, label: Tensor | None = None, *, schedule: Schedule
+) -> Tensor:
+    """Returns the loss of a network that predicts v, the times spread evenly over the batch.
+
+    Of the labels one in ten is withheld (-1), so that the network can also do without.
+    """
+    cond: dict[str, Any] = {}
+    if label is not None:
+        cond = {"label": label.where(torch.rand(label.shape, device=label.device) >= 0.1, -1)}
+    # Stratified: every batch has its times spread evenly over 1..T, each of them uniform.
+    n = len(x0)
+    u = (torch.rand(1, device=x0.device) + torch.arange(n, device=x0.device) / n) % 1
+    t = (u * schedule.T).long() + 1
+    weight = 1 / schedule.alpha_bar  # makes the loss of eps that of v (eq-weights)
+    return ddpm.loss(eps_fn(net, schedule, **cond), x0, schedule, weight=weight, t=t)
+
+
+def naming(judge: Judge, images: Tensor, *truth: Tensor) -> Tensor:
+    """Returns the loss of a judge: cross-entropies, and 4 times the squared errors of numbers.
+
+    ``truth`` holds the categories in the judge's order, then the numbers.
+    """
+    answers, loss = judge(images), torch.zeros(len(images), device=images.device)
+    for (name, answer), true in zip(answers.items(), truth, strict=True):
+        if name in judge.categories:
+            loss = loss + cross_entropy(answer, true, reduction="none")
+        else:
+            loss = loss + 4 * (answer - true).square()
+    return loss
+
+
+# Networks that need more than a constructor.
+
+
+def channels_last(build: Callable[[], nn.Module]) -> nn.Module:
+    """Returns the network with its weights in the layout in which convolutions are fastest."""
+    # mypy does not know this overload of Module.to.
+    return build().to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def face_judge(width: int) -> Judge:
+    """Returns an untrained judge of all categorical attributes of a face, and of its smile."""
+    return Judge({name: len(x) for name, x in CATEGORIES.items()}, ["smile"], width=width)
+
+
+RECIPES = {
+    "eight-gaussians": Recipe(
+        data=functools.partial(points, 50_000, seed=0),
+        net=MLP,
+        loss=velocity,
+        schedule=functools.partial(cosine_schedule, 1000),
+        shape=(2,),
+        steps=10_000,
+        batch=256,
+        lr=2e-3,
+    ),
+    "digits": Recipe(
+        data=digits_to_learn,
+        net=functools.partial(UNet, channels=1, width=32, mults=(1, 1)),
+        loss=velocity,
+        schedule=functools.partial(linear_schedule, 200),
+        shape=(1, 8, 8),
+        steps=8000,
+        batch=64,
+        lr=2e-3,
+    ),
+    "digits-class": Recipe(
+        data=labelled_digits,
+        net=functools.partial(UNet, channels=1, width=32, mults=(1, 1), classes=10),
+        loss=velocity,
+        schedule=functools.partial(cosine_schedule, 1000),
+        shape=(1, 8, 8),
+        steps=8000,
+        batch=64,
+        lr=2e-3,
+    ),
+    "faces": Recipe(
+        data=functools.partial(labelled_faces, 24_000, seed=0),
+        net=functools.partial(
+            channels_last, functools.partial(UNet, 3, 56, (1, 2), classes=8, patch=2)
+        ),
+        loss=velocity,
+        schedule=functools.partial(cosine_schedule, 1000),
+        shape=(3, 32, 32),
+        steps=24_000,
+        batch=64,
+        lr=1.5e-3,
+    ),
+    # Judges learn from faces that no diffusion model learns from.
+    "face-attributes": Recipe(
+        data=functools.partial(described_faces, 24_000, seed=2),
+        net=functools.partial(face_judge, 24),
+        loss=naming,
+        steps=4000,
+        batch=64,
+        lr=2e-3,
+    ),
+    "face-identity": Recipe(
+        data=functools.partial(described_faces, 24_000, seed=3),
+        net=functools.partial(face_judge, 32),
+        loss=naming,
+        steps=4000,
+        batch=64,
+        lr=2e-3,
+        seed=1,
+    ),
+}
