@@ -17,7 +17,7 @@ from minidiff.data.faces import CATEGORIES
 from minidiff.forward import eps_fn, q_sample
 from minidiff.gmm import GaussianMixture
 from minidiff.nets import Judge
-from minidiff.recipes import Recipe
+from minidiff.recipes import RECIPES, Recipe
 from minidiff.sampling import Hook, last, sample
 
 SAMPLES, STEPS = 1000, 50  # of every figure here, unless it says otherwise
@@ -103,7 +103,7 @@ def points_quality(net: nn.Module, seed: int = 1) -> dict[str, float]:
     ``eps_error`` is the root of the mean of (eps_hat - E[eps | x_t])^2 over 20,000 points at
     times spread evenly; the energy distance is that of 1,000 samples to 1,000 points.
     """
-    recipe, generator = zoo.recipe("eight-gaussians"), torch.Generator().manual_seed(seed)
+    recipe, generator = RECIPES["eight-gaussians"], torch.Generator().manual_seed(seed)
     assert recipe.schedule is not None
     schedule, x0 = recipe.schedule(), data.eight_gaussians(20_000, generator)
     angle = torch.arange(8) * (math.pi / 4)
@@ -126,7 +126,7 @@ def digits_quality(net: nn.Module, seed: int = 1, name: str = "digits") -> dict[
     among pixels.
     """
     images = data.digits().train
-    project, x = metrics.pca(images, 20), generate(net, zoo.recipe(name), seed=seed)
+    project, x = metrics.pca(images, 20), generate(net, RECIPES[name], seed=seed)
     return {
         "frechet_distance": round(metrics.frechet_distance(project(x), project(images)), 3),
         "energy_distance": round(metrics.energy_distance(x, images), 4),
@@ -145,7 +145,7 @@ def digits_class_quality(net: nn.Module, seed: int = 1) -> dict[str, float]:
 
     scans, label = data.digits(), torch.arange(SAMPLES) % 10
     reader = LogisticRegression(max_iter=1000).fit(scans.train.flatten(1), scans.train_labels)
-    x = generate(net, zoo.recipe("digits-class"), seed=seed, label=label)
+    x = generate(net, RECIPES["digits-class"], seed=seed, label=label)
     return digits_quality(net, seed, "digits-class") | {
         "agreement": round(reader.score(x.flatten(1), label), 3),
         "agreement_of_scans": round(reader.score(scans.test.flatten(1), scans.test_labels), 3),
@@ -174,16 +174,17 @@ def judge_quality(judge: nn.Module, n: int = 4000) -> dict[str, float]:
     }
 
 
-def faces_quality(
-    net: nn.Module, seed: int = 1, labelled: bool = False, n: int = SAMPLES
-) -> dict[str, float]:
+def faces_quality(net: nn.Module, seed: int = 1) -> dict[str, float]:
+    """Returns ``faces_marks`` of 1,000 samples of a network that is told nothing."""
+    return faces_marks(generate(net, RECIPES["faces"], seed=seed))
+
+
+def faces_marks(x: Tensor, label: Tensor | None = None) -> dict[str, float]:
     """Measures n samples against n faces that no network learns from.
 
     Args:
-        net: A network of the recipe ``faces``.
-        seed: Of the samples.
-        labelled: Whether each sample is told a label, all labels equally often.
-        n: The number of samples, >= 2.
+        x: (n, 3, 32, 32) samples, n >= 2.
+        label: (n,) int64, what each of them was told; None for nothing.
 
     Returns:
         ``sure``: the share of which the judge is sure; ``sure_of_drawn``: that of the faces.
@@ -192,15 +193,13 @@ def faces_quality(
         most from its share by construction. ``agreement``, if labelled: the share of samples
         that the judge gives the label that they were told.
     """
-    judge = zoo.load("face-attributes")
+    n, judge = len(x), zoo.load("face-attributes")
     assert isinstance(judge, Judge)
     drawn = data.faces(2 * n, generator=torch.Generator().manual_seed(HELD_OUT)).images
-    label = torch.arange(n) % 8 if labelled else None
-    x = generate(net, zoo.recipe("faces"), n, seed=seed, label=label)
     answers, sure = verdict(judge, x)
     seen, others = features(judge, drawn).chunk(2)
     errors = [
-        (answers[name].bincount(minlength=len(values)) / len(x) - 1 / len(values)).abs().max()
+        (answers[name].bincount(minlength=len(values)) / n - 1 / len(values)).abs().max()
         for name, values in CATEGORIES.items()
     ]
     measured = {
