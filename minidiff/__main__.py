@@ -7,7 +7,6 @@ import argparse
 import math
 import os
 import sys
-import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,11 +89,11 @@ def train(name: str, out: Path, device: str, bfloat16: bool, resume: bool) -> No
         dist.init_process_group("nccl" if device == "cuda" else "gloo")
         device = f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else device
     rank, together = processes()
-    begin, losses, net = time.monotonic(), deque[float](maxlen=200), None
+    losses, net, seconds = deque[float](maxlen=200), None, 0.0
     steps = zoo.train(name, device=device, bfloat16=bfloat16, checkpoint=checkpoint)
     with tqdm(total=recipe.steps, desc=name, disable=rank > 0) as bar:
         for progress in steps:
-            net = progress.ema
+            net, seconds = progress.ema, progress.seconds
             losses.append(progress.loss)
             bar.update(progress.step - bar.n)
             bar.set_postfix(loss=f"{progress.loss:.3f}", refresh=False)
@@ -104,8 +103,8 @@ def train(name: str, out: Path, device: str, bfloat16: bool, resume: bool) -> No
     if rank:
         return
     facts: dict[str, Any] = {
-        "seconds": round(time.monotonic() - begin),
-        "resumed": resume,  # then the seconds are those since
+        "seconds": round(seconds),
+        "resumed": resume,
         "threads": torch.get_num_threads(),
         "processes": together,
         "bfloat16": bfloat16,

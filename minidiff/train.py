@@ -9,6 +9,7 @@ import io
 import json
 import math
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -31,11 +32,13 @@ class Progress(NamedTuple):
         loss: The mean loss of this step's batch, before the step.
         ema: The averaged network: in eval mode, without gradients, the same object every time.
             It is the one to sample from.
+        seconds: What the steps so far took, those of earlier runs from the checkpoint included.
     """
 
     step: int
     loss: float
     ema: nn.Module
+    seconds: float
 
 
 def fit(
@@ -131,7 +134,7 @@ def _run(
         net.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0.0, fused=True
     )
     recipe |= {f"shape of {name}": list(x.shape) for name, x in net.state_dict().items()}
-    done = 0
+    done, begin = 0, time.monotonic()
     if checkpoint is not None and checkpoint.exists():
         state = _read(checkpoint, recipe)
         net.load_state_dict(state["net"])
@@ -140,8 +143,8 @@ def _run(
         cpu, cuda = state["random"][rank]
         torch.set_rng_state(cpu)
         torch.cuda.set_rng_state_all(cuda[: torch.cuda.device_count()])
-        done = state["step"]
-        yield Progress(done, state["loss"], average)
+        done, begin = state["step"], begin - state["seconds"]
+        yield Progress(done, state["loss"], average, state["seconds"])
 
     for step in range(done + 1, steps + 1):
         values = loss(net, draw())
@@ -182,6 +185,7 @@ def _run(
                 "recipe": recipe,
                 "step": step,
                 "loss": mean.item(),
+                "seconds": time.monotonic() - begin,
                 "net": net.state_dict(),
                 "ema": average.state_dict(),
                 "optimiser": optimiser.state_dict(),
@@ -189,7 +193,7 @@ def _run(
             }
             if rank == 0:
                 _write(checkpoint, state)
-        yield Progress(step, mean.item(), average)
+        yield Progress(step, mean.item(), average, time.monotonic() - begin)
 
 
 def _lr_factor(n: int, steps: int) -> float:

@@ -242,6 +242,24 @@ def test_resumes_bit_for_bit(tmp_path, device, stop):
     assert os.listdir(tmp_path) == ["a"]
 
 
+def test_the_seconds_of_all_runs_are_counted(tmp_path, monkeypatch):
+    clock = iter(range(100, 1000))
+    monkeypatch.setattr(train.time, "monotonic", lambda: next(clock))
+    net, path = Line(), tmp_path / "a"
+
+    def go(stop):
+        seen = []
+        for p in fit(net, push, lambda: 1.0, steps=6, lr=0.1, checkpoint=path, every=2):
+            seen.append(p.seconds)
+            if p.step == stop:
+                break
+        return seen
+
+    # The clock ticks once whenever it is asked: at the start, in a checkpoint, and for a yield.
+    assert go(5) == [1, 3, 4, 6, 7]
+    assert go(6) == [5, 6, 8]  # the first is what the checkpoint of step 4 says
+
+
 def test_resumes_bit_for_bit_after_kill_9(tmp_path):
     code = (
         "import sys, time, test_train\n"
