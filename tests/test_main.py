@@ -72,7 +72,7 @@ def test_sample(tmp_path, capsys, given, side, images):
     assert cli.main(asked) == 0
     captured = capsys.readouterr()
     assert captured.out == f"{out}\n" and "3/3" in captured.err
-    picture = Image.open(out)
+    picture = Image.open(out).convert("RGBA")
     assert picture.size == (side, side)
     blocks = torch.tensor(numpy.asarray(picture))[..., 3].unfold(0, 16, 18).unfold(1, 16, 18)
     assert (blocks.flatten(2).amin(2) == 255).sum() == images
