@@ -74,7 +74,7 @@ def test_every_pixel_sees_every_other():
 
 
 def test_attention_is_over_pixels():
-    attend = stirred(UNet(width=16, mults=(1, 2))).attention
+    attend = stirred(UNet(width=16, mults=(1, 2))).attention[0]
     x = images(2, 32, 4, 4).requires_grad_()
     out = attend(x)
     (out - x)[0, :, 0, 0].sum().backward()
@@ -115,6 +115,24 @@ def test_patches_are_blocks_of_pixels():
     told = conditional(x[..., :8], level, image=image)
     assert told.shape == (2, 2, 8, 8)
     assert not torch.allclose(told, conditional(x[..., :8], level, image=-image))
+
+
+def test_autocast_leaves_normalisation_and_attention_in_full_precision():
+    net = stirred(UNet(1, 16, (1, 2)))
+    x, level = torch.randn(2, 1, 8, 8), torch.tensor([0.3, 1.2])
+    seen = []
+    parts = [m for m in net.modules() if isinstance(m, (torch.nn.GroupNorm, torch.nn.Conv2d))]
+    for part in parts:
+        part.register_forward_hook(lambda part, given, out: seen.append((type(part), out.dtype)))
+    net.attention[0].out.register_forward_pre_hook(
+        lambda _, given: seen.append(("attention", given[0].dtype))
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        out = net(x, level)
+    assert {dtype for kind, dtype in seen if kind is torch.nn.Conv2d} == {torch.bfloat16}
+    norms = {dtype for kind, dtype in seen if kind is not torch.nn.Conv2d}
+    assert norms == {torch.float32}
+    assert torch.allclose(out.float(), net(x, level), atol=0.05)
 
 
 X, LEVEL, LABEL = torch.zeros(2, 1, 8, 8), torch.zeros(2), torch.zeros(2, dtype=torch.int64)
