@@ -4,9 +4,11 @@ PY := .venv/bin/python
 READY := .venv/.ready
 PYTEST := $(PY) -m pytest
 UNIT := OMP_NUM_THREADS=1 $(PYTEST) -n 2 tests --ignore=tests/test_pages.py
+CHECK_FORM := $(PY) -m check_jsonschema --builtin-schema vendor
 
 .NOTPARALLEL:
 .PHONY: help book test unit mutants colab clean-book clean
+.PHONY: hooks address links colab-image executed publish-notebooks sitemap issue
 
 help:
 	@echo 'make book        set up, execute every notebook, render the book'
@@ -14,6 +16,13 @@ help:
 	@echo 'make unit        the quick loop: unit tests alone'
 	@echo 'make mutants     flip signs and drop roots in the formulas: does a test notice?'
 	@echo 'make colab       run the notebooks as on Colab: fresh environment, empty folder'
+	@echo 'make hooks       check style and strip notebooks at every git commit'
+	@echo 'make address     ADDRESS=https://github.com/OWNER/NAME, the public address; ADDRESS= for none'
+	@echo 'make links       follow every link of the book'
+	@echo 'make colab-image run the notebooks in the image that Colab itself runs'
+	@echo 'make executed    the notebooks with the outputs of make book, in _build/executed'
+	@echo 'make publish-notebooks  commit those to the branch that the Colab button opens, and push it'
+	@echo 'make sitemap     list the rendered pages by their public addresses'
 	@echo 'make clean-book  forget the rendered book and the stored results of its notebooks'
 	@echo 'make clean       forget everything that was made, the environment included'
 
@@ -36,6 +45,9 @@ test: $(READY)
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
+	$(CHECK_FORM).github-workflows .github/workflows/*.yml
+	$(CHECK_FORM).github-issue-forms .github/ISSUE_TEMPLATE/[0-9]*.yml
+	$(CHECK_FORM).citation-file-format CITATION.cff
 	@echo '== unit tests, with line and branch coverage'
 	$(UNIT) --cov --cov-report=term
 	@echo '== equations: labelled, implemented, tested'
@@ -52,6 +64,31 @@ mutants: $(READY)
 
 colab: $(READY)
 	$(PY) tools/colab.py
+
+hooks: $(READY)
+	$(PY) -m pre_commit install
+
+# What follows is what the workflows in .github call. ADDRESS reaches the tool in the environment.
+address: $(READY)
+	$(PY) tools/publish.py address
+
+links: $(READY)
+	$(PY) tools/publish.py links
+
+colab-image: $(READY)
+	$(PY) tools/publish.py colab-image
+
+executed: $(READY)
+	$(PY) tools/publish.py executed
+
+publish-notebooks: executed
+	$(PY) tools/publish.py notebooks
+
+sitemap: $(READY)
+	$(PY) tools/publish.py sitemap
+
+issue:
+	$(PYTHON) tools/issue.py
 
 clean-book:
 	rm -rf _build book/equations.md

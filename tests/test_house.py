@@ -38,7 +38,7 @@ ROOMS = {
     "evaluate": BELOW_ZOO | {"gmm", "sampling", "recipes", "zoo"},
     "__init__": BELOW_ZOO | {"gmm", "sampling", "zoo"},
     "viz": BELOW_ZOO | {"gmm", "sampling", "zoo"},
-    "__main__": BELOW_ZOO | {"gmm", "sampling", "zoo", "viz", "evaluate"},
+    "__main__": BELOW_ZOO | {"gmm", "sampling", "recipes", "zoo", "viz", "evaluate"},
 }
 ONLY_IN = {"matplotlib": {"viz"}, "ipywidgets": {"viz"}, "IPython": {"viz"}, "tqdm": {"__main__"}}
 

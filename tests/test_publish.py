@@ -1,10 +1,12 @@
 """The public address is written once, and the workflows do what can be done here."""
 
+import http.server
 import json
 import os
 import re
 import subprocess
 import sys
+import threading
 
 import ledger
 import nbformat
@@ -32,7 +34,8 @@ def sources(root=ROOT):
 
 
 def tool(tree, *command, **env):
-    env = {name: value for name, value in os.environ.items() if name != "ADDRESS"} | env
+    dropped = ("ADDRESS", "RUNNER_ENVIRONMENT", "REQUIRE_NETWORK")
+    env = {name: value for name, value in os.environ.items() if name not in dropped} | env
     run = [sys.executable, str(tree / "tools/publish.py"), *command]
     return subprocess.run(run, cwd=tree, env=env, text=True, capture_output=True)
 
@@ -173,11 +176,12 @@ def test_executed_notebooks_go_to_the_branch_of_the_button(tree, tmp_path_factor
     run_git(origin, "init", "-q", "--bare")
     assert "NOT PUSHED" in tool(tree, "notebooks").stdout
     run_git(tree, "remote", "add", "origin", str(origin))
-    (tree / "README.md").write_text("changed")
-    before = run_git(tree, "status", "--porcelain")
-    for _ in range(2):
+    for text in ("first", "second"):
+        (tree / "README.md").write_text(text)
+        commit(tree)
+        (tree / "README.md").write_text("not committed")
         assert tool(tree, "notebooks").returncode == 0
-    assert run_git(tree, "status", "--porcelain") == before == " M README.md\n"
+    assert run_git(tree, "status", "--porcelain") == " M README.md\n"
     target = publish.branch()
     names = run_git(origin, "ls-tree", "-r", "--name-only", target).split()
     assert names == [path.relative_to(ROOT).as_posix() for path in notebooks.notebooks()]
@@ -196,6 +200,57 @@ def test_without_an_address_there_is_no_branch_and_no_map(tree):
     tool(tree, "address", ADDRESS="")
     assert "no public address" in tool(tree, "notebooks").stderr
     assert "NO SITEMAP" in tool(tree, "sitemap").stdout
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """Answers /404 with 404, and so on."""
+
+    def do_GET(self):
+        self.send_response(int(self.path[1:]))
+        self.end_headers()
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_link_that_leads_nowhere_is_named(tree, server):
+    (tree / "_toc.yml").write_text("format: jb-book\nroot: book/errata\n")
+    links = [f"<{server}/{answer}>" for answer in (200, 403, 404)]
+    (tree / "book/errata.md").write_text("# Links\n\n" + "\n".join(links))
+    assert tool(tree, "links", NO_PROXY="127.0.0.1").returncode == 1
+    failed = (tree / "_build/failed.txt").read_text()
+    assert f"book/errata.md:3: {server}/404" in failed and len(failed.splitlines()) == 1
+
+    (tree / "book/errata.md").write_text("# Links\n\n<http://127.0.0.1:1/>")
+    assert "LINKS NOT CHECKED" in tool(tree, "links", NO_PROXY="127.0.0.1").stdout
+    assert tool(tree, "links", NO_PROXY="127.0.0.1", REQUIRE_NETWORK="1").returncode == 1
+
+
+def test_every_notebook_runs_in_an_image_that_can_be_had(tree):
+    commit(tree)
+    (tree / "docker").write_text(
+        '#!/bin/sh\nfor last; do :; done; echo "$last"; test "$last" != "$BAD"\n'
+    )
+    (tree / "docker").chmod(0o755)
+    names = [path.name for path in notebooks.notebooks()]
+    path = f"{tree}:{os.environ['PATH']}"
+    none, one, no_image = (
+        tool(tree, "colab-image", PATH=path, BAD=bad) for bad in ("", names[1], publish.IMAGE)
+    )
+    assert (none.returncode, one.returncode, no_image.returncode) == (0, 1, 0)
+    assert set(names) <= set(none.stdout.split()) and set(names) <= set(one.stdout.split())
+    assert f"publish: {names[1]} fails" in one.stdout
+    assert "NO NOTEBOOK WAS RUN" in no_image.stdout
 
 
 def steps(path):
