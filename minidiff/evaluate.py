@@ -119,14 +119,16 @@ def points_quality(net: nn.Module, seed: int = 1) -> dict[str, float]:
     }
 
 
-def digits_quality(net: nn.Module, seed: int = 1, name: str = "digits") -> dict[str, float]:
-    """Measures the distances between 1,000 samples and the digits that the network learnt from.
+def digits_quality(
+    net: nn.Module, seed: int = 1, n: int = SAMPLES, name: str = "digits"
+) -> dict[str, float]:
+    """Measures the distances between n samples and the digits that the network learnt from.
 
     The Fréchet distance is taken in their first 20 principal coordinates, the energy distances
     among pixels.
     """
     images = data.digits().train
-    project, x = metrics.pca(images, 20), generate(net, RECIPES[name], seed=seed)
+    project, x = metrics.pca(images, 20), generate(net, RECIPES[name], n, seed=seed)
     return {
         "frechet_distance": round(metrics.frechet_distance(project(x), project(images)), 3),
         "energy_distance": round(metrics.energy_distance(x, images), 4),
@@ -134,19 +136,19 @@ def digits_quality(net: nn.Module, seed: int = 1, name: str = "digits") -> dict[
     }
 
 
-def digits_class_quality(net: nn.Module, seed: int = 1) -> dict[str, float]:
+def digits_class_quality(net: nn.Module, seed: int = 1, n: int = SAMPLES) -> dict[str, float]:
     """As ``digits_quality``, told nothing; and what a linear classifier makes of labelled samples.
 
-    ``agreement`` is the share of 1,000 samples, a hundred for each label, that get their label
-    from a logistic regression fitted to the training digits, ``agreement_of_scans`` that of the
-    test digits.
+    ``agreement`` is the share of n samples, all labels equally often, that get their label from a
+    logistic regression fitted to the training digits, ``agreement_of_scans`` that of the test
+    digits.
     """
     from sklearn.linear_model import LogisticRegression  # slow to import
 
-    scans, label = data.digits(), torch.arange(SAMPLES) % 10
+    scans, label = data.digits(), torch.arange(n) % 10
     reader = LogisticRegression(max_iter=1000).fit(scans.train.flatten(1), scans.train_labels)
-    x = generate(net, RECIPES["digits-class"], seed=seed, label=label)
-    return digits_quality(net, seed, "digits-class") | {
+    x = generate(net, RECIPES["digits-class"], n, seed=seed, label=label)
+    return digits_quality(net, seed, n, "digits-class") | {
         "agreement": round(reader.score(x.flatten(1), label), 3),
         "agreement_of_scans": round(reader.score(scans.test.flatten(1), scans.test_labels), 3),
     }

@@ -103,15 +103,20 @@ def described_faces(n: int, seed: int) -> tuple[Tensor, ...]:
 
 
 def velocity(
-    net: nn.Module, x0: Tensor, label: Tensor | None = None, *, schedule: Schedule
+    net: nn.Module,
+    x0: Tensor,
+    label: Tensor | None = None,
+    *,
+    schedule: Schedule,
+    withheld: float = 0.1,
 ) -> Tensor:
     """Returns the loss of a network that predicts v, the times spread evenly over the batch.
 
-    Of the labels one in ten is withheld (-1), so that the network can also do without.
+    A share of the labels is withheld (-1), so that the network can also do without.
     """
     cond: dict[str, Any] = {}
     if label is not None:
-        cond = {"label": label.where(torch.rand(label.shape, device=label.device) >= 0.1, -1)}
+        cond = {"label": label.where(torch.rand(label.shape, device=label.device) >= withheld, -1)}
     # Stratified: every batch has its times spread evenly over 1..T, each of them uniform.
     n = len(x0)
     u = (torch.rand(1, device=x0.device) + torch.arange(n, device=x0.device) / n) % 1
@@ -184,7 +189,7 @@ RECIPES = {
         net=functools.partial(
             channels_last, functools.partial(UNet, 3, 56, (1, 2), classes=8, patch=2)
         ),
-        loss=velocity,
+        loss=functools.partial(velocity, withheld=0.5),
         schedule=functools.partial(cosine_schedule, 1000),
         shape=(3, 32, 32),
         steps=24_000,
