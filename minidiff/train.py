@@ -160,9 +160,14 @@ def _run(
         mean.backward()  # type: ignore[no-untyped-call]
         mean = mean.detach()
         if together > 1:
-            for tensor in (mean, *(p.grad for p in net.parameters() if p.grad is not None)):
-                dist.all_reduce(tensor)
-                tensor /= together
+            shared = [mean, *(p.grad for p in net.parameters() if p.grad is not None)]
+            # One message: a hundred small ones cost more than the step itself.
+            message = torch.cat([x.flatten() for x in shared])
+            dist.all_reduce(message)
+            sizes = [x.numel() for x in shared]
+            totals = message.split(sizes)  # type: ignore[no-untyped-call]
+            for x, total in zip(shared, totals, strict=True):
+                x.copy_(total.view(x.shape) / together)
         if not mean.isfinite():
             raise FloatingPointError(f"loss: expected a finite number, got {mean} at step {step}")
         norm = nn.utils.clip_grad_norm_(net.parameters(), 1.0)

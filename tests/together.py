@@ -24,12 +24,14 @@ STEPS = 30
 def run(seed, checkpoint=None, stop=STEPS):
     """Trains on a share of 16 rows; returns the losses and the average at the end."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.BatchNorm1d(8, momentum=0), nn.Linear(8, 1))
-    net.eval()
+    # A convolution with its channels last, and a buffer.
+    net = nn.Sequential(nn.Unflatten(1, (3, 1, 1)), nn.Conv2d(3, 8, 3, padding=1), nn.Flatten())
+    net.extend([nn.Tanh(), nn.BatchNorm1d(8, momentum=0), nn.Linear(8, 1)])
+    net = net.to(memory_format=torch.channels_last).eval()
     rank, together = processes()
     torch.manual_seed(seed)
     if rank:
-        nn.init.zeros_(net[0].weight)  # undone: the first process's weights are everybody's
+        nn.init.zeros_(net[1].weight)  # undone: the first process's weights are everybody's
 
     def draw():
         return torch.randn(16, 3)[rank::together]
