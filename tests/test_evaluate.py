@@ -159,6 +159,18 @@ def test_marks_of_drawn_faces(labelled):
         assert "agreement" not in got
 
 
+def test_faces_quality_is_that_of_samples(monkeypatch):
+    drawn, asked = data.faces(20, generator=torch.Generator().manual_seed(77)).images, []
+
+    def generate(net, recipe, *, seed):
+        asked.append((net, recipe, seed))
+        return drawn
+
+    monkeypatch.setattr(evaluate, "generate", generate)
+    assert evaluate.faces_quality(still, seed=3) == evaluate.faces_marks(drawn)
+    assert asked == [(still, zoo.recipe("faces"), 3)]
+
+
 def test_marks_tell_faces_from_what_is_none():
     x = data.faces(100, generator=torch.Generator().manual_seed(77)).images
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
