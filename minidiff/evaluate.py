@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from minidiff import _validate as check
-from minidiff import data, metrics, zoo
+from minidiff import data, ddim, metrics, zoo
 from minidiff.data.faces import CATEGORIES
 from minidiff.forward import eps_fn, q_sample
 from minidiff.gmm import GaussianMixture
 from minidiff.nets import Judge
 from minidiff.recipes import RECIPES, Recipe
-from minidiff.sampling import Hook, last, sample
+from minidiff.sampling import Hook, StepFn, last, sample
 
 SAMPLES, STEPS = 1000, 50  # of every figure here, unless it says otherwise
 HELD_OUT = 1  # the seed of the faces that no network learns from
@@ -33,9 +33,10 @@ def generate(
     steps: int = STEPS,
     seed: int = 1,
     label: Tensor | None = None,
+    step: StepFn = ddim.step,
     hook: Hook | None = None,
 ) -> Tensor:
-    """Returns n samples of a diffusion model: DDIM, eta = 0.
+    """Returns n samples of a diffusion model: DDIM, eta = 0, unless told otherwise.
 
     Args:
         net: A network of the recipe.
@@ -44,6 +45,7 @@ def generate(
         steps: The number of steps, 1..T.
         seed: Of the noise that the samples start from.
         label: (n,) int64, what the network is told; None for nothing.
+        step: As for ``sampling.sample``.
         hook: As for ``sampling.sample``; it is called after each step of each batch.
 
     Raises:
@@ -59,7 +61,7 @@ def generate(
     for x, told in zip(noise.tensor_split(batches(n)), labels, strict=True):
         cond: dict[str, Any] = {} if told is None else {"label": told}
         predict = eps_fn(net, schedule, **cond)
-        walk = sample(predict, x, schedule, schedule.grid(steps), hook=hook)
+        walk = sample(predict, x, schedule, schedule.grid(steps), step, hook)
         done.append(last(walk))
     return torch.cat(done)
 

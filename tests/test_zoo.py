@@ -17,8 +17,6 @@ from minidiff.nets import UNet
 from minidiff.schedule import linear_schedule
 from minidiff.train import fit
 
-IN_TRAINING = {"faces"}  # what has a recipe and no weights yet
-
 TINY = recipes.Recipe(
     data=recipes.digits_to_learn,
     net=functools.partial(UNet, width=16, mults=(1,)),
@@ -304,7 +302,7 @@ def test_a_damaged_manifest_is_refused(tmp_path):
 def test_what_is_shipped():
     entries = zoo.manifest()
     files = sorted(path.stem for path in zoo.WEIGHTS.glob("*.safetensors"))
-    assert files == sorted(entries) == sorted(set(zoo.RECIPES) - {"tiny"} - IN_TRAINING)
+    assert files == sorted(entries) == sorted(set(zoo.RECIPES) - {"tiny"})
     sizes = [path.stat().st_size for path in zoo.WEIGHTS.glob("*.safetensors")]
     assert max(sizes) <= 5.5e6 and sum(sizes) < 25e6
     for name, entry in entries.items():

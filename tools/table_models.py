@@ -1,13 +1,16 @@
 """Measures the faces network for the page "Drawn faces and trained networks": minutes.
 
-Writes ``minidiff/weights/tables/models.json``: the marks of three seeds at two sizes, the distance
-after 5 to 100 steps, and how near samples come to the faces that were learnt.
+Writes ``minidiff/weights/tables/models.json``: the marks of three seeds at two sizes, in which
+category the judge is unsure, the distance after 5 to 100 steps, the marks of a stochastic walk,
+and how near samples come to the faces that were learnt.
 """
+
+import functools
 
 import torch
 from torch import Tensor
 
-from minidiff import data, evaluate, metrics, zoo
+from minidiff import data, ddim, evaluate, metrics, zoo
 from minidiff.nets import Judge
 
 SEEDS = (1, 2, 3)
@@ -40,6 +43,24 @@ def main() -> None:
             marks = [evaluate.faces_marks(sampled[told, seed][:n], some) for seed in SEEDS]
             rows[f"told {told}, n = {n}"] = marks
             print(f"told {told}, n = {n}", *marks, sep="\n  ", flush=True)
+
+    with torch.no_grad():
+        answers = judge(sampled["nothing", SEEDS[0]])
+    rows["sure in each category"] = {
+        name: round((answers[name].softmax(1).amax(1) > 0.9).float().mean().item(), 3)
+        for name in judge.categories
+    }
+    rows["frequency of each skin"] = [
+        round(share, 3)
+        for share in (answers["skin"].argmax(1).bincount(minlength=5) / max(SIZES)).tolist()
+    ]
+    torch.manual_seed(0)  # of the noise in the steps
+    walk = evaluate.generate(
+        net, recipe, max(SIZES), steps=100, step=functools.partial(ddim.step, eta=1.0)
+    )
+    rows["eta = 1, 100 steps"] = evaluate.faces_marks(walk)
+    for name in ("sure in each category", "frequency of each skin", "eta = 1, 100 steps"):
+        print(name, rows[name], flush=True)
 
     generator = torch.Generator().manual_seed(evaluate.HELD_OUT)
     drawn = data.faces(max(SIZES), generator=generator).images
