@@ -1,7 +1,8 @@
-"""What this book adds to Sphinx: MathJax from an installed package, and an honest Colab button."""
+"""What this book adds to Sphinx: MathJax from a package, an honest Colab button, lighter pages."""
 
 import importlib.util
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,11 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.util.fileutil import copy_asset
 
-MATHJAX = ["tex-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions"]
+# MathJax without its menu, which would be two fifths of it. core.js and the font's tables are
+# what the loader fetches for the components; the extensions it fetches where a formula needs one.
+COMPONENTS = ["input/tex", "output/chtml", "a11y/assistive-mml"]
+MATHJAX = ["startup.js", "core.js", *(f"{name}.js" for name in COMPONENTS)]
+MATHJAX += ["output/chtml/fonts/tex.js", "output/chtml/fonts/woff-v2", "input/tex/extensions"]
 
 
 def copy_mathjax(app: Sphinx) -> None:
@@ -48,6 +53,40 @@ def add_colab_label(
         context["header_buttons"].insert(0, menu)
 
 
+def drop_unused(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Leaves out what a page has no use for: states of live widgets, the styles of cards."""
+    cards = "sd-card" in context.get("body", "")
+    for kind in ("script_files", "css_files"):
+        context[kind] = [
+            file
+            for file in context[kind]
+            if "widget-state" not in getattr(file, "attributes", {}).get("type", "")
+            and (cards or not re.search("sphinx-design|design-tabs", str(file.filename)))
+        ]
+
+
+def mend_list(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Makes the bibliography a list of list items; docutils gives them a role that is obsolete."""
+    if "body" in context:
+        context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
+
+
+def drop_icon_font(app: Sphinx, error: Exception | None) -> None:
+    """Takes the theme's icon font out of the rendered book; icons.css draws the icons instead."""
+    static = Path(app.outdir) / "_static"
+    sheet = static / "styles/pydata-sphinx-theme.css"
+    if sheet.exists():
+        rules = r"@font-face\{[^}]*fontawesome[^}]*\}|(?:\.fa-[\w-]+:before,?)+\{content:[^}]*\}"
+        sheet.write_text(re.sub(rules, "", sheet.read_text(encoding="utf-8")), encoding="utf-8")
+    shutil.rmtree(static / "vendor", ignore_errors=True)
+    for file in static.glob("scripts/fontawesome.js*"):
+        file.unlink()
+
+
 def keep_bars(
     app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]
 ) -> None:
@@ -57,9 +96,13 @@ def keep_bars(
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Registers the above."""
-    app.config["mathjax_path"] = "mathjax/tex-chtml.js"
+    app.config["mathjax_path"] = "mathjax/startup.js"
+    app.config["mathjax3_config"] = {"loader": {"load": COMPONENTS}}
     app.connect("config-inited", set_buttons, priority=400)
     app.connect("builder-inited", copy_mathjax)
     app.connect("html-page-context", add_colab_label, priority=502)
+    app.connect("html-page-context", drop_unused, priority=900)
+    app.connect("html-page-context", mend_list)
+    app.connect("build-finished", drop_icon_font)
     app.connect("autodoc-process-docstring", keep_bars)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
