@@ -24,8 +24,8 @@ class Recipe:
     Attributes:
         data: () -> tensors with one row for each sample: what ``loss`` takes after the network.
         net: () -> the network before training.
-        loss: (net, *rows) -> (B,), the loss of each sample of a batch; it is told ``schedule=``
-            where there is one.
+        loss: ``(net, *rows) -> (B,)``, the loss of each sample of a batch; it is told
+            ``schedule=`` where there is one.
         steps: The number of optimiser steps.
         batch: Samples in a step, drawn with replacement.
         lr: The highest learning rate.

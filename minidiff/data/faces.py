@@ -81,7 +81,7 @@ class FaceAttributes(NamedTuple):
 
     @property
     def label(self) -> Tensor:
-        """(n,) int64 in 0..7, 2 hair_style + glasses: the class of a class-conditional model."""
+        """The class that a class-conditional model is told, 2 hair_style + glasses, (n,) int64."""
         return 2 * self.hair_style + self.glasses
 
 
