@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from minidiff import _validate as check
 from minidiff import evaluate, zoo
 from minidiff.recipes import RECIPES
 from minidiff.train import processes, write_atomically
@@ -127,6 +128,7 @@ def draw(name: str, n: int, steps: int, seed: int, label: int | None, out: Path)
 
     from minidiff.viz.picture import enlarge, image_grid
 
+    check.integer("n", n, 1)
     told = None if label is None else torch.full((n,), label)
     with tqdm(total=steps * evaluate.batches(n), desc=name) as bar:
 

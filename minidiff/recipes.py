@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from minidiff import _validate as check
 from minidiff import data, ddpm
 from minidiff.data.faces import CATEGORIES
 from minidiff.forward import eps_fn
@@ -113,7 +114,11 @@ def velocity(
     """Returns the loss of a network that predicts v, the times spread evenly over the batch.
 
     A share of the labels is withheld (-1), so that the network can also do without.
+
+    Raises:
+        ValueError: ``withheld`` leaves 0..1, or what ``ddpm.loss`` raises.
     """
+    check.number("withheld", withheld, 0, 1)
     cond: dict[str, Any] = {}
     if label is not None:
         cond = {"label": label.where(torch.rand(label.shape, device=label.device) >= withheld, -1)}

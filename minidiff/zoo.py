@@ -50,8 +50,8 @@ def train(
     Args:
         name: Of the recipe.
         device: Where to train.
-        bfloat16: Whether the network computes in bfloat16, twice as fast on hardware made for it;
-            weights, loss and average stay in float32.
+        bfloat16: Whether the network computes in bfloat16, which is faster on hardware made for
+            it; weights, loss and average stay in float32.
         checkpoint: As for ``train.fit``: a file that exists is continued, if it is this recipe's.
 
     Returns:

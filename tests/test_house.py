@@ -119,7 +119,7 @@ def test_requirements_and_pyproject_agree():
 def test_no_file_names_a_path_of_this_machine():
     path = re.compile(rb"(?<![\w.:/)}-])/(?:home|root|work|Users|tmp|opt)/")
     files = [p for p in ROOT.iterdir() if p.is_file() and not p.name.startswith(".cov")]
-    for folder in ("minidiff", "book", "tests", "tools", ".ci"):
+    for folder in ("minidiff", "book", "tests", "tools", ".ci", ".github"):
         files += [p for p in (ROOT / folder).rglob("*") if p.is_file() and p.suffix != ".pyc"]
     assert len(files) > 20
     wrong = {p.relative_to(ROOT).as_posix(): path.findall(p.read_bytes()) for p in files}

@@ -86,6 +86,7 @@ def test_sample_says_what_is_wrong(tmp_path, capsys):
     out = ["--out", str(tmp_path / "grid.png")]
     for given, message in (
         (["digits", "--n", "0"], "n: expected an int >= 1, got 0"),
+        (["digits-class", "--n", "-5", "--label", "1"], "n: expected an int >= 1, got -5"),
         (["digits", "--label", "1"], "label: expected none, the network has no classes, got one"),
         (["digits-class", "--label", "10"], "label: expected entries in -1..9"),
         (["digits", "--steps", "201"], "n: expected an int in 1..200, got 201"),

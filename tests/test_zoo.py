@@ -388,6 +388,12 @@ def test_a_share_of_the_labels_is_withheld(share):
         )
 
 
+def test_a_share_is_a_number_from_0_to_1():
+    with pytest.raises(ValueError) as info:
+        recipes.velocity(TINY.net(), digits().train[:2], schedule=linear_schedule(50), withheld=2)
+    assert str(info.value) == "withheld: expected a number in 0..1, got 2"
+
+
 def test_naming_by_hand():
     class Fake:
         categories = {"hat": 2, "skin": 3}

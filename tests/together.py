@@ -4,6 +4,7 @@
 it is one process with the whole batch.
 """
 
+import dataclasses
 import json
 import os
 import sys
@@ -63,7 +64,7 @@ def main(folder):
         dist.barrier()
         seen["resumed"] = run(rank, folder / "a")
         dist.barrier()
-        zoo.RECIPES["odd"] = TINY.__class__(**vars(TINY) | {"batch": 9})
+        zoo.RECIPES["odd"] = dataclasses.replace(TINY, batch=9)
         try:
             zoo.train("odd")
         except ValueError as error:
