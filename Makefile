@@ -15,7 +15,8 @@ help:
 	@echo 'make test        set up, run everything that tests the package and the book'
 	@echo 'make unit        the quick loop: unit tests alone'
 	@echo 'make mutants     flip signs and drop roots in the formulas: does a test notice?'
-	@echo 'make colab       run the notebooks as on Colab: fresh environment, empty folder'
+	@echo 'make colab       run the notebooks as on Colab: fresh environments, one for each Python here;'
+	@echo '                 ONLY=3.13, oldest or pinned runs them in that one alone'
 	@echo 'make bench       measure minidiff beside its peers, in an environment of its own'
 	@echo 'make hooks       check style and strip notebooks at every git commit'
 	@echo 'make address     ADDRESS=https://github.com/OWNER/NAME, the public address; ADDRESS= for none'
@@ -64,7 +65,7 @@ mutants: $(READY)
 	$(PY) tools/mutants.py
 
 colab: $(READY)
-	$(PY) tools/colab.py
+	$(PY) tools/colab.py $(ONLY)
 
 .PHONY: bench
 BENCH_READY := _build/bench-env/.ready
