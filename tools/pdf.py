@@ -83,15 +83,16 @@ JOIN = """async pages => {
 # A box that is as wide as the text but whose content is not; or what sticks out of the text.
 FIT = """smallest => {
   const boxes = 'mjx-container[display], .pst-scrollable-table-container, .text_html, table';
+  const room = document.querySelector('article').getBoundingClientRect();
+  const spare = e => Math.min(e.clientWidth, Math.ceil(room.width)) / e.scrollWidth;
   for (let pass = 0; pass < 4; pass++) {  // the room for it changes a little as it shrinks
-    const wide = [...document.querySelectorAll(boxes)].filter(e => e.scrollWidth > e.clientWidth)
-      .map(e => [e, e.clientWidth / e.scrollWidth, parseFloat(getComputedStyle(e).fontSize)]);
-    for (const [box, spare, size] of wide) {
+    const wide = [...document.querySelectorAll(boxes)].filter(e => spare(e) < 1)
+      .map(e => [e, spare(e) * parseFloat(getComputedStyle(e).fontSize)]);
+    for (const [box, size] of wide) {
       const text = parseFloat(getComputedStyle(box.parentElement).fontSize);
-      box.style.fontSize = `${Math.max(smallest * text, 0.99 * spare * size)}px`;
+      box.style.fontSize = `${Math.max(smallest * text, 0.99 * size)}px`;
     }
   }
-  const room = document.querySelector('article').getBoundingClientRect();
   const wide = e => e.getBoundingClientRect().right > room.right + 1
     || (e.clientWidth && e.scrollWidth > e.clientWidth + 1  // 0 is an element within a line
       && getComputedStyle(e).overflowX !== 'visible');
