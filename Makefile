@@ -7,11 +7,12 @@ UNIT := OMP_NUM_THREADS=1 $(PYTEST) -n 2 tests --ignore-glob='tests/test_pages*.
 CHECK_FORM := $(PY) -m check_jsonschema --builtin-schema vendor
 
 .NOTPARALLEL:
-.PHONY: help book test unit mutants colab clean-book clean
+.PHONY: help book pdf test unit mutants colab clean-book clean
 .PHONY: hooks address links colab-image executed publish-notebooks sitemap issue
 
 help:
 	@echo 'make book        set up, execute every notebook, render the book'
+	@echo 'make pdf         the same, then print all of it into _build/minidiff.pdf; needs Chromium'
 	@echo 'make test        set up, run everything that tests the package and the book'
 	@echo 'make unit        the quick loop: unit tests alone'
 	@echo 'make mutants     flip signs and drop roots in the formulas: does a test notice?'
@@ -38,6 +39,9 @@ $(READY): requirements.txt pyproject.toml
 
 book: $(READY)
 	$(PY) tools/build.py
+
+pdf: book
+	$(PY) tools/pdf.py
 
 unit: $(READY)
 	$(UNIT)

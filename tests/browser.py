@@ -10,17 +10,12 @@ from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import ledger
 import pytest
+from pdf import BROWSERS, FLAGS, HTML
 
-HTML = ledger.ROOT / "_build/html"
 WIDTHS = (1280, 390)
 THEMES = ("light", "dark")
 PATIENCE = 120_000  # ms for a page to load, on a machine that has other things to do
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = ["headless", "disable-gpu", "disable-background-networking", "disable-component-update"]
-FLAGS += ["disable-sync", "no-first-run", "no-sandbox"]
-FLAGS += ["host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]  # no network but our own
 KNOWN = "Got invalid theme mode"  # the theme, on a first visit
 
 

@@ -205,6 +205,17 @@ def test_references_show_the_number_of_their_equation(pages):
     assert len(pages[HTML / "book/03-ddpm.html"].facts["references"]) > 10
 
 
+def test_the_package_leads_to_the_chapters():
+    """No label is left in a docstring, and the page of a chapter's module names the chapter."""
+    for path in rendered():
+        if HTML / "book/api" in path.parents:
+            text = re.sub(r"<[^>]+>", "", path.read_text("utf-8").split("<article", 1)[1])
+            assert ledger.LABEL.findall(text) == [], path.name
+    page = (HTML / "book/api/ddim.html").read_text("utf-8")
+    assert re.search(r'In the book: <a [^>]*href="../04-ddim.html">.*4. From DDPM to DDIM', page)
+    assert 'href="../04-ddim.html#equation-eq-ddim-step"' in page
+
+
 def test_every_icon_is_drawn(pages):
     assert report({path: page.facts["icons"] for path, page in pages.items()}) == {}
 

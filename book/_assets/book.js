@@ -19,3 +19,14 @@ addEventListener("load", () => {
   addEventListener("resize", reach);
   reach();
 });
+
+// Paper is white, also for who reads in the dark.
+const { dataset } = document.documentElement;
+let reading;
+addEventListener("beforeprint", () => {
+  reading = dataset.theme;
+  dataset.theme = "light";
+});
+addEventListener("afterprint", () => {
+  dataset.theme = reading;
+});
