@@ -3,19 +3,22 @@ PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
 PYTEST := $(PY) -m pytest
-UNIT := OMP_NUM_THREADS=1 $(PYTEST) -n 2 tests --ignore=tests/test_pages.py
+UNIT := OMP_NUM_THREADS=1 $(PYTEST) -n 2 tests --ignore-glob='tests/test_pages*.py'
 CHECK_FORM := $(PY) -m check_jsonschema --builtin-schema vendor
 
 .NOTPARALLEL:
-.PHONY: help book test unit mutants colab clean-book clean
+.PHONY: help book pdf test unit mutants colab clean-book clean
 .PHONY: hooks address links colab-image executed publish-notebooks sitemap issue
 
 help:
 	@echo 'make book        set up, execute every notebook, render the book'
+	@echo 'make pdf         the same, then print all of it into _build/minidiff.pdf; needs Chromium'
 	@echo 'make test        set up, run everything that tests the package and the book'
 	@echo 'make unit        the quick loop: unit tests alone'
 	@echo 'make mutants     flip signs and drop roots in the formulas: does a test notice?'
-	@echo 'make colab       run the notebooks as on Colab: fresh environment, empty folder'
+	@echo 'make colab       run the notebooks as on Colab: fresh environments, one for each Python here;'
+	@echo '                 ONLY=3.13, oldest or pinned runs them in that one alone'
+	@echo 'make bench       measure minidiff beside its peers, in an environment of its own'
 	@echo 'make hooks       check style and strip notebooks at every git commit'
 	@echo 'make address     ADDRESS=https://github.com/OWNER/NAME, the public address; ADDRESS= for none'
 	@echo 'make links       follow every link of the book'
@@ -37,6 +40,9 @@ $(READY): requirements.txt pyproject.toml
 book: $(READY)
 	$(PY) tools/build.py
 
+pdf: book
+	$(PY) tools/pdf.py
+
 unit: $(READY)
 	$(UNIT)
 
@@ -57,13 +63,26 @@ test: $(READY)
 	OMP_NUM_THREADS=1 $(PYTEST) --nbval-lax -W default -n 2 --dist loadfile book
 	@echo '== the rendered book, in a browser'
 	$(PY) tools/build.py
-	$(PYTEST) -rs tests/test_pages.py
+	$(PYTEST) -rs tests/test_pages*.py
 
 mutants: $(READY)
 	$(PY) tools/mutants.py
 
 colab: $(READY)
-	$(PY) tools/colab.py
+	$(PY) tools/colab.py $(ONLY)
+
+.PHONY: bench
+BENCH_READY := _build/bench-env/.ready
+BENCH_PIP := _build/bench-env/bin/python -m pip install --quiet
+bench: $(BENCH_READY)
+	OMP_NUM_THREADS=1 _build/bench-env/bin/python bench/run.py $(BENCH)
+
+$(BENCH_READY): requirements.txt bench/requirements.txt
+	$(PYTHON) -m venv _build/bench-env
+	$(BENCH_PIP) -c requirements.txt torch numpy tqdm scikit-learn safetensors pillow
+	$(BENCH_PIP) --no-deps -r bench/requirements.txt
+	$(BENCH_PIP) --no-deps -e .
+	@touch $@
 
 hooks: $(READY)
 	$(PY) -m pre_commit install

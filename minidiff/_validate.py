@@ -97,11 +97,10 @@ def index(name: str, value: int | Tensor, low: int, high: int) -> None:
         raise TypeError(
             f"{name}: expected an int or an int64 tensor of shape (B,), got {describe(value)}"
         )
-    if value.numel() and (value.min() < low or value.max() > high):
-        raise ValueError(
-            f"{name}: expected entries in {low}..{high}, "
-            f"got {int(value.min())}..{int(value.max())}"
-        )
+    if value.numel():
+        first, last = (int(x) for x in value.aminmax())
+        if first < low or last > high:
+            raise ValueError(f"{name}: expected entries in {low}..{high}, got {first}..{last}")
 
 
 def times(name: str, value: object, x: Tensor, low: int, high: int) -> None:

@@ -72,7 +72,7 @@ class Schedule:
         alpha = 1 - betas.to("cpu", torch.float64)
         return cls(torch.cat([torch.ones(1, dtype=torch.float64), alpha.cumprod(0)]))
 
-    @property
+    @cached_property
     def T(self) -> int:  # noqa: N802 (the papers' name)
         """The number of steps; times run over 0..T."""
         return len(self.alpha_bar) - 1
@@ -106,6 +106,17 @@ class Schedule:
         # would already be wrong by 8e-5.
         return self.alpha_bar.sqrt(), (1 - self.alpha_bar).sqrt()
 
+    # A sampler asks at every step, where reading a number out of a tensor, or casting a table,
+    # costs more than the step's arithmetic.
+    @cached_property
+    def _numbers(self) -> list[tuple[float, float]]:
+        signal, noise = self._roots
+        return list(zip(signal.tolist(), noise.tolist(), strict=True))
+
+    @cached_property
+    def _tables(self) -> dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]]:
+        return {}
+
     def coefs(self, t: int | Tensor, like: Tensor) -> tuple[float, float] | tuple[Tensor, Tensor]:
         """Returns (sqrt(alpha_bar_t), sqrt(1 - alpha_bar_t)), ready to multiply ``like``.
 
@@ -118,14 +129,18 @@ class Schedule:
             TypeError: ``t`` is neither an int nor a (B,) int64 tensor; ``like`` is not floating.
             ValueError: ``t`` leaves 0..T, or has another batch size than ``like``.
         """
-        signal, noise = self._roots
         if not isinstance(t, Tensor):
             check.index("t", t, 0, self.T)
-            return signal[t].item(), noise[t].item()
+            return self._numbers[t]
         check.batch("like", like)
         check.times("t", t, like, 0, self.T)
+        kind = like.dtype, like.device
+        if kind not in self._tables:
+            signal, noise = self._roots
+            self._tables[kind] = signal.to(like), noise.to(like)
+        signal, noise = self._tables[kind]
         shape = (-1,) + (1,) * (like.ndim - 1)
-        return signal.to(like)[t].view(shape), noise.to(like)[t].view(shape)
+        return signal[t].view(shape), noise[t].view(shape)
 
     def grid(self, n: int, start: int | None = None, stop: int = 0) -> list[int]:
         """Returns n+1 times from ``start`` down to ``stop``, both included, evenly spread.

@@ -130,9 +130,8 @@ def _run(
         for tensor in net.state_dict().values():
             dist.broadcast(tensor, 0)
     average = copy.deepcopy(net).eval().requires_grad_(False)
-    optimiser = torch.optim.AdamW(
-        net.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0.0, fused=True
-    )
+    weights, averages = list(net.parameters()), list(average.parameters())
+    optimiser = torch.optim.AdamW(weights, lr=lr, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
     recipe |= {f"shape of {name}": list(x.shape) for name, x in net.state_dict().items()}
     done, begin = 0, time.monotonic()
     if checkpoint is not None and checkpoint.exists():
@@ -160,7 +159,7 @@ def _run(
         mean.backward()  # type: ignore[no-untyped-call]
         mean = mean.detach()
         if together > 1:
-            shared = [mean, *(p.grad for p in net.parameters() if p.grad is not None)]
+            shared = [mean, *(p.grad for p in weights if p.grad is not None)]
             # One message: a hundred small ones cost more than the step itself.
             message = torch.cat([x.flatten() for x in shared])
             dist.all_reduce(message)
@@ -170,7 +169,7 @@ def _run(
                 x.copy_(total.view(x.shape) / together)
         if not mean.isfinite():
             raise FloatingPointError(f"loss: expected a finite number, got {mean} at step {step}")
-        norm = nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        norm = nn.utils.clip_grad_norm_(weights, 1.0)
         if not norm.isfinite():
             raise FloatingPointError(
                 f"gradient: expected a finite norm, got {norm} at step {step}"
@@ -178,7 +177,10 @@ def _run(
         for group in optimiser.param_groups:
             group["lr"] = lr * _lr_factor(step - 1, steps)
         optimiser.step()
-        _follow(average, net, min(ema, step / (9 + step)))
+        with torch.no_grad():
+            torch._foreach_lerp_(averages, weights, 1 - min(ema, step / (9 + step)))
+            for buffer, now in zip(average.buffers(), net.buffers(), strict=True):
+                buffer.copy_(now)  # an average of counters or running statistics means nothing
 
         if checkpoint is not None and (step % every == 0 or step == steps):
             # Before the yield: whatever the caller then does with random numbers, it does again
@@ -204,14 +206,6 @@ def _run(
 def _lr_factor(n: int, steps: int) -> float:
     """The learning rate after n of the steps, as a share of its highest value."""
     return min((n + 1) / math.ceil(steps / 20), 0.5 + 0.5 * math.cos(math.pi * n / steps))
-
-
-@torch.no_grad()
-def _follow(average: nn.Module, net: nn.Module, decay: float) -> None:
-    for weight, new in zip(average.parameters(), net.parameters(), strict=True):
-        weight.lerp_(new, 1 - decay)
-    for buffer, now in zip(average.buffers(), net.buffers(), strict=True):
-        buffer.copy_(now)  # counters and running statistics: an average of them means nothing
 
 
 def write_atomically(path: Path, content: bytes) -> None:

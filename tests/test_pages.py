@@ -4,24 +4,30 @@ Needs a built book and Chromium; without them everything here is skipped, or fai
 REQUIRE_BROWSER is set. Screenshots of every page are left in _build/screenshots.
 """
 
-import os
 import re
 import shutil
 from collections import Counter
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import ledger
 import pytest
+from browser import (
+    HTML,
+    PATIENCE,
+    THEMES,
+    WIDTHS,
+    chromium,
+    missing,
+    rendered,
+    report,
+    wait_for_maths,
+    watch,
+)
 
-HTML = ledger.ROOT / "_build/html"
 SHOTS = ledger.ROOT / "_build/screenshots"
-WIDTHS = (1280, 390)
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = ["headless", "disable-gpu", "disable-background-networking", "disable-component-update"]
-FLAGS += ["disable-sync", "no-first-run", "no-sandbox"]
-KNOWN = "Got invalid theme mode"  # the theme, on a first visit
 
 # MathJax would print an undefined command in red and go on; this makes it an error.
 STRICT_MATHJAX = """
@@ -51,6 +57,12 @@ FACTS = r"""() => ({
     .map(e => e.textContent.slice(0, 120)),
   raw: document.querySelector('article')?.innerText
     .match(/^:::.*|\{(eq|cite|doc|ref|prf|numref)[:\w]*\}`/gm) || [],
+  icons: [...document.querySelectorAll('.fa-solid, .fas, .fab')]
+    .filter(e => !getComputedStyle(e).getPropertyValue('--icon')).map(e => e.className),
+  equations: Object.fromEntries([...document.querySelectorAll('.math[id^=equation-]')]
+    .map(e => [e.id, e.querySelector('.eqno')?.textContent.match(/[(].+[)]/)[0]])),
+  references: [...document.querySelectorAll('a[href*="#equation-"]:not(.headerlink)')]
+    .map(e => [e.href, e.textContent]),
   players: document.querySelectorAll('.minidiff-player').length,
   links: [...document.querySelectorAll('a[href]')].map(e => e.href),
   ids: [...document.querySelectorAll('[id], a[name]')].map(e => e.id || e.name),
@@ -74,74 +86,47 @@ class Page:
     """What was seen on one page."""
 
     facts: dict
+    errors: list[str]
     foreign: list[str] = field(default_factory=list)
-    console: list[str] = field(default_factory=list)
     wide: dict[int, list[str]] = field(default_factory=dict)
-
-
-def missing(reason):
-    if os.environ.get("REQUIRE_BROWSER"):
-        pytest.fail(f"the rendered book was NOT checked: {reason}")
-    pytest.skip(f"THE RENDERED BOOK WAS NOT CHECKED: {reason}")
 
 
 @pytest.fixture(scope="module")
 def context():
-    if not (HTML / "book/index.html").exists():
-        missing("no rendered book, run make book")
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        missing("no Chromium, install it with the system's package manager")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        flags = [f"--{flag}" for flag in FLAGS]
-        browser = playwright.chromium.launch(executable_path=found, args=flags)
+    with chromium() as browser:
         context = browser.new_context(offline=True)
+        context.set_default_timeout(PATIENCE)
         context.add_init_script(STRICT_MATHJAX)
         yield context
-        browser.close()
-
-
-def wait_for_maths(tab):
-    tab.evaluate("window.MathJax?.startup?.promise")
 
 
 def visit(context, path):
     """Loads a page once, looks at it in two widths and two themes."""
     tab = context.new_page()
-    page = Page({})
-    tab.on("request", lambda request: page.foreign.append(request.url))
-    tab.on("pageerror", lambda error: page.console.append(str(error)))
-    tab.on("console", lambda m: m.type == "error" and page.console.append(m.text))
+    requests, errors = watch(tab)
     tab.set_viewport_size({"width": WIDTHS[0], "height": 900})
     tab.goto(path.as_uri())
     wait_for_maths(tab)
-    page.facts = tab.evaluate(FACTS)
+    page = Page(tab.evaluate(FACTS), errors)
     for width in WIDTHS:
         tab.set_viewport_size({"width": width, "height": 900})
         page.wide[width] = tab.evaluate(WIDE)
-        for theme in ("light", "dark"):
+        for theme in THEMES:
             tab.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
             if HTML / "book" in path.parents:
                 name = "-".join(path.relative_to(HTML / "book").with_suffix("").parts)
                 shot = SHOTS / f"{name}-{width}-{theme}.png"
                 tab.screenshot(path=shot, full_page=True, style="* {transition: none !important}")
     tab.close()
-    page.foreign = [u for u in page.foreign if urlsplit(u).scheme not in ("file", "data", "blob")]
-    page.console = [line for line in page.console if KNOWN not in line]
+    own = ("file", "data", "blob")
+    page.foreign = [r.url for r in requests if urlsplit(r.url).scheme not in own]
     return page
 
 
 @pytest.fixture(scope="module")
 def pages(context):
     shutil.rmtree(SHOTS, ignore_errors=True)
-    paths = set(HTML.rglob("*.html")) - {HTML / "index.html"}  # which only leads to book/index
-    return {p: visit(context, p) for p in sorted(paths) if HTML / "_static" not in p.parents}
-
-
-def report(wrong):
-    """Returns {page: what is wrong there} for the pages where anything is."""
-    return {path.relative_to(HTML).as_posix(): what for path, what in wrong.items() if what}
+    return {path: visit(context, path) for path in rendered()}
 
 
 def test_no_request_to_another_host(pages):
@@ -164,7 +149,7 @@ def test_no_source_names_another_host():
 
 
 def test_no_error_on_the_console(pages):
-    assert report({path: page.console for path, page in pages.items()}) == {}
+    assert report({path: page.errors for path, page in pages.items()}) == {}
 
 
 def test_mathematics_is_rendered(pages):
@@ -208,11 +193,50 @@ def test_links_resolve(pages):
     assert report(wrong) == {}
 
 
-def players(context, pages):
+def test_references_show_the_number_of_their_equation(pages):
+    wrong = {path: [] for path in pages}
+    for path, page in pages.items():
+        for link, text in page.facts["references"]:
+            url = urlsplit(link)
+            number = pages[Path(unquote(url.path))].facts["equations"].get(url.fragment)
+            if number is None or text != number:
+                wrong[path].append((link, text, number))
+    assert report(wrong) == {}
+    assert len(pages[HTML / "book/03-ddpm.html"].facts["references"]) > 10
+
+
+def test_the_package_leads_to_the_chapters():
+    """No label is left in a docstring, and the page of a chapter's module names the chapter."""
+    for path in rendered():
+        if HTML / "book/api" in path.parents:
+            text = re.sub(r"<[^>]+>", "", path.read_text("utf-8").split("<article", 1)[1])
+            assert ledger.LABEL.findall(text) == [], path.name
+    page = (HTML / "book/api/ddim.html").read_text("utf-8")
+    assert re.search(r'In the book: <a [^>]*href="../04-ddim.html">.*4. From DDPM to DDIM', page)
+    assert 'href="../04-ddim.html#equation-eq-ddim-step"' in page
+
+
+def test_every_icon_is_drawn(pages):
+    assert report({path: page.facts["icons"] for path, page in pages.items()}) == {}
+
+
+def test_pages_load_what_the_theme_loads_but_its_icons():
+    theme = resources.files("pydata_sphinx_theme").joinpath("theme/pydata_sphinx_theme")
+    macros = theme.joinpath("static/webpack-macros.html").read_text("utf-8")
+    want = ["".join(m) for m in re.findall(r"'(_static/[^']+)', 1\) }}(\?\w+=\w+)", macros)]
+    icons = [name for name in want if "fontawesome.js" in name]
+    assert len(icons) == 1 and macros.count("_static/") == len(want)
+    for path in rendered():
+        loaded = re.findall(r'"(?:\.\./)*(_static/[^"]+)"', path.read_text(encoding="utf-8"))
+        assert set(want) - set(loaded) == set(icons), path.name
+
+
+def players(context, pages, **media):
     """Opens each page that has figures to play with, and yields these one by one."""
     for path, page in pages.items():
         if page.facts["players"]:
             tab = context.new_page()
+            tab.emulate_media(**media)
             tab.goto(path.as_uri())
             wait_for_maths(tab)
             yield from tab.locator(".minidiff-player").all()
@@ -242,6 +266,18 @@ def test_play_plays_and_starts_paused(context, pages):
         assert slider.input_value() == "0"
         player.page.wait_for_timeout(500)
         assert slider.input_value() == "0"
-        player.get_by_role("button", name="Play").click()
+        player.get_by_role("button", name="Play").press("Space")
         player.page.wait_for_timeout(500)
         assert int(slider.input_value()) > 0
+
+
+def test_reduced_motion_is_honoured(context, pages):
+    for player in players(context, pages, reduced_motion="reduce"):
+        scroll = "getComputedStyle(document.documentElement).scrollBehavior"
+        assert player.page.evaluate(scroll) == "auto"
+        slider, button = player.locator("input[type=range]").first, player.locator("button")
+        assert button.inner_text() == "Step"
+        button.press("Enter")
+        assert slider.input_value() == "1"
+        player.page.wait_for_timeout(500)
+        assert slider.input_value() == "1"

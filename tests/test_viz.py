@@ -54,10 +54,10 @@ class Tags(HTMLParser):
 
 
 def pixels(source):
-    """The array behind a PNG file or its data URI."""
+    """The array behind a PNG file, or the WebP file in a data URI."""
     if isinstance(source, str):
         head, data = source.split(",")
-        assert head == "data:image/png;base64"
+        assert head == "data:image/webp;base64"
         source = base64.b64decode(data)
     return np.array(Image.open(io.BytesIO(source)))
 
@@ -193,8 +193,36 @@ def test_show_keeps_pixels():
     assert got.shape == (8, 8) and got[0, 0] == 0 and got[-1, -1] == 255
 
 
+def test_show_keeps_positions():
+    """Every point that matplotlib writes, read back from the steps between them."""
+    fig, ax = plt.subplots()
+    ax.fill_between(np.linspace(0, 1, 300), np.random.default_rng(0).normal(size=300))
+    ax.add_patch(mpl.patches.Circle((0.5, 0.5), 0.2, fill=False))
+    file = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "path"}):
+        fig.savefig(file, format="svg", transparent=True)
+
+    def paths(svg):
+        return re.findall(r'\sd="([^"]*)"', svg[svg.index("<g") :])
+
+    def numbers(words):
+        return [float(number) for number in re.findall(r"-?[\d.]+", words)]
+
+    seen = ""
+    for want, path in zip(paths(file.getvalue()), paths(viz.show(fig, "A.").html), strict=True):
+        at, start, got = np.zeros(2), None, []
+        for letter, words in re.findall("([mlqcz])([^mlqcz]*)", path):
+            points = at + np.array(numbers(words)).reshape(-1, 2)
+            got += points.tolist()
+            at = points[-1] if len(points) else start  # z leads back
+            start = at if letter == "m" else start
+            seen += letter
+        assert got == pytest.approx(np.array(numbers(want)).reshape(-1, 2), abs=0.006)
+    assert set(seen) == set("mlqcz")
+
+
 def test_show_is_small():
-    assert len(viz.show(curve(), "A curve.").html) < 16_000
+    assert len(viz.show(curve(), "A curve.").html) < 10_000
     fig, ax = plt.subplots()
     ax.scatter(*np.random.default_rng(0).normal(size=(2, 5000)), s=2, rasterized=True)
     assert len(viz.show(fig, "A cloud.").html) < 120_000  # four times that as vectors
@@ -208,12 +236,12 @@ def test_images_grid():
     (img,) = Tags(viz.images(x.requires_grad_(), "Five.", cols=3).html).all("img")
     assert img["alt"] == "Five." and "pixelated" in img["style"]
     got = pixels(img["src"])
-    assert got.shape == (17, 26, 2)  # gray and alpha, gaps of one pixel
+    assert got.shape == (17, 26, 4)  # gaps of one pixel
     assert [got[0, j, 0] for j in (0, 9, 18)] == [0, 128, 255]
     assert [got[9, j, 0] for j in (0, 9)] == [255, 0]  # clipped
-    assert (got[:, 8, 1] == 0).all() and (got[8, :, 1] == 0).all()  # the gaps
-    assert (got[9:, 18:, 1] == 0).all()  # the place that is left
-    assert (got[:8, :8, 1] == 255).all()
+    assert (got[:, 8, 3] == 0).all() and (got[8, :, 3] == 0).all()  # the gaps
+    assert (got[9:, 18:, 3] == 0).all()  # the place that is left
+    assert (got[:8, :8, 3] == 255).all()
 
 
 def test_images_orientation_and_colour():
@@ -243,7 +271,7 @@ def test_images_titles():
 
 def test_images_cols_and_scale_by_default():
     html = viz.images(DIGIT.expand(12, 1, 8, 8), "Twelve.").html
-    assert pixels(Tags(html).all("img")[0]["src"]).shape == (17, 89, 2)
+    assert pixels(Tags(html).all("img")[0]["src"]).shape == (17, 89, 4)
     assert "repeat(10,minmax(0,62.3px))" in html
     assert "repeat(1,minmax(0,100px))" in viz.images(torch.zeros(1, 1, 100, 100), "One.").html
 
@@ -304,7 +332,7 @@ def test_play_images():
 
 def test_play_images_layout():
     html = viz.play_images(SIX, AXES, "A.", cols=1, scale=3, row_titles=["a", "b"]).html
-    assert pixels(player_data(html)["frames"][0][0]).shape == (17, 8, 2)
+    assert pixels(player_data(html)["frames"][0][0]).shape == (17, 8, 4)
     assert "repeat(1,minmax(0,24px))" in html
 
 
