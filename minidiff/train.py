@@ -130,7 +130,8 @@ def _run(
         for tensor in net.state_dict().values():
             dist.broadcast(tensor, 0)
     average = copy.deepcopy(net).eval().requires_grad_(False)
-    weights, averages = list(net.parameters()), list(average.parameters())
+    weights: list[Tensor] = list(net.parameters())
+    averages: list[Tensor] = list(average.parameters())
     optimiser = torch.optim.AdamW(weights, lr=lr, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
     recipe |= {f"shape of {name}": list(x.shape) for name, x in net.state_dict().items()}
     done, begin = 0, time.monotonic()
