@@ -206,3 +206,9 @@ def test_grid_for_all_n() -> None:
 def test_bad_input(call, error, words) -> None:  # noqa: ANN001
     with pytest.raises(error, match=words):
         call()
+
+
+def test_coefficients_of_no_samples() -> None:
+    none = torch.zeros(0, dtype=torch.int64)
+    for coefficient in linear_schedule(50).coefs(none, torch.zeros(0, 3)):
+        assert coefficient.shape == (0, 1)
