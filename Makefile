@@ -14,7 +14,7 @@ help:
 	@echo 'make book        set up, execute every notebook, render the book'
 	@echo 'make pdf         the same, then print all of it into _build/minidiff.pdf; needs Chromium'
 	@echo 'make test        set up, run everything that tests the package and the book'
-	@echo 'make unit        the quick loop: unit tests alone'
+	@echo 'make unit        the quick loop: unit tests alone, without the slow ones'
 	@echo 'make mutants     flip signs and drop roots in the formulas: does a test notice?'
 	@echo 'make colab       run the notebooks as on Colab: fresh environments, one for each Python here;'
 	@echo '                 ONLY=3.13, oldest or pinned runs them in that one alone'
@@ -44,7 +44,7 @@ pdf: book
 	$(PY) tools/pdf.py
 
 unit: $(READY)
-	$(UNIT)
+	$(UNIT) -m 'not slow'
 
 test: $(READY)
 	@echo '== style and types'

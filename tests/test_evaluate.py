@@ -96,6 +96,7 @@ def test_points_quality_of_the_exact_answer_and_of_none():
     assert none["eps_error"] > 0.3 and none["energy_distance"] > 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits", "eight-gaussians"])
 def test_quality_of_the_shipped_weights_is_what_the_manifest_says(name):
     measured = evaluate.QUALITY[name](zoo.load(name))
@@ -182,6 +183,7 @@ def test_marks_tell_faces_from_what_is_none():
     assert of_hats["frechet_distance"] > 1.3 * marks["frechet_distance"]
 
 
+@pytest.mark.slow
 def test_shipped_faces():
     """The numbers of the run, and a small sample of today."""
     quality = zoo.manifest()["faces"]["quality"]

@@ -61,6 +61,7 @@ def test_every_label_of_a_docstring_becomes_a_link_to_an_equation(path):
         assert set(links) <= LABELS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", ["eq-second", "eq-wrong"])
 def test_a_label_of_no_equation_stops_the_build(tmp_path, label):
     (tmp_path / "conf.py").write_text(CONF)

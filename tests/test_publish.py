@@ -223,6 +223,7 @@ def server():
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_a_link_that_leads_nowhere_is_named(tree, server):
     (tree / "_toc.yml").write_text("format: jb-book\nroot: book/errata\n")
     links = [f"<{server}/{answer}>" for answer in (200, 403, 404)]

@@ -12,6 +12,8 @@ import torch
 
 from minidiff import zoo
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

@@ -260,6 +260,7 @@ def test_the_seconds_of_all_runs_are_counted(tmp_path, monkeypatch):
     assert go(6) == [5, 6, 8]  # the first is what the checkpoint of step 4 says
 
 
+@pytest.mark.slow
 def test_resumes_bit_for_bit_after_kill_9(tmp_path):
     code = (
         "import sys, time, test_train\n"
