@@ -21,6 +21,7 @@ from minidiff.recipes import RECIPES, Recipe
 from minidiff.sampling import Hook, StepFn, last, sample
 
 SAMPLES, STEPS = 1000, 50  # of every figure here, unless it says otherwise
+SURE = 0.9  # a judge is sure where it gives more than this to one value
 HELD_OUT = 1  # the seed of the faces that no network learns from
 _BATCH = 250
 
@@ -88,7 +89,7 @@ def verdict(judge: Judge, x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
     sure = torch.ones(len(x), dtype=torch.bool, device=x.device)
     for name in judge.categories:
         chance, value = answers[name].softmax(dim=1).max(dim=1)
-        answers[name], sure = value, sure & (chance > 0.9)
+        answers[name], sure = value, sure & (chance > SURE)
     return answers, sure
 
 

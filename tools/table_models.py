@@ -47,7 +47,7 @@ def main() -> None:
     with torch.no_grad():
         answers = judge(sampled["nothing", SEEDS[0]])
     rows["sure in each category"] = {
-        name: round((answers[name].softmax(1).amax(1) > 0.9).float().mean().item(), 3)
+        name: round((answers[name].softmax(1).amax(1) > evaluate.SURE).float().mean().item(), 3)
         for name in judge.categories
     }
     rows["frequency of each skin"] = [
