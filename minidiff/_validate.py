@@ -32,14 +32,13 @@ def batch(name: str, value: object) -> None:
 
 def like(name: str, value: object, reference_name: str, reference: Tensor) -> None:
     """Raises unless ``value`` is a tensor of the reference's shape and floating-point dtype."""
-    floating(name, value)
+    dtype(name, value, reference_name, reference)
     assert isinstance(value, Tensor)
     if value.shape != reference.shape:
         raise ValueError(
             f"{name}: expected the shape of {reference_name}, {tuple(reference.shape)}, "
             f"got {describe(value)}"
         )
-    dtype(name, value, reference_name, reference)
 
 
 def dtype(name: str, value: object, reference_name: str, reference: Tensor) -> None:
@@ -98,13 +97,38 @@ def index(name: str, value: int | Tensor, low: int, high: int) -> None:
             f"{name}: expected an int or an int64 tensor of shape (B,), got {describe(value)}"
         )
     if value.numel():
-        first, last = (int(x) for x in value.aminmax())
+        first, last = value.aminmax()
         if first < low or last > high:
-            raise ValueError(f"{name}: expected entries in {low}..{high}, got {first}..{last}")
+            raise _out_of_range(name, value, low, high)
+
+
+def _out_of_range(name: str, value: Tensor, low: int, high: int) -> ValueError:
+    first, last = (int(x) for x in value.aminmax())
+    return ValueError(f"{name}: expected entries in {low}..{high}, got {first}..{last}")
 
 
 def times(name: str, value: object, x: Tensor, low: int, high: int) -> None:
     """Raises unless ``value`` holds one int64 time in low..high for each sample of ``x``."""
+    index(name, _one_for_each(name, value, x), low, high)
+
+
+def looked_up(table: Tensor, name: str, value: object, x: Tensor) -> Tensor:
+    """Returns ``table[value]``, one entry for each sample of ``x``, or raises as ``times`` does.
+
+    Samplers look up at every step. On the CPU the look-up itself notices a time that is out of
+    range, which saves a search for the smallest and the largest; elsewhere it would end the
+    process.
+    """
+    t = _one_for_each(name, value, x)
+    if t.device.type != "cpu":
+        index(name, t, 0, len(table) - 1)
+    try:
+        return table.index_select(0, t)
+    except IndexError:
+        raise _out_of_range(name, t, 0, len(table) - 1) from None
+
+
+def _one_for_each(name: str, value: object, x: Tensor) -> Tensor:
     if not isinstance(value, Tensor) or value.dtype != torch.int64 or value.ndim != 1:
         raise TypeError(f"{name}: expected an int64 tensor of shape (B,), got {describe(value)}")
     if len(value) != len(x):
@@ -112,7 +136,7 @@ def times(name: str, value: object, x: Tensor, low: int, high: int) -> None:
             f"{name}: expected one entry for each of the batch, shape {tuple(x.shape[:1])}, "
             f"got shape {tuple(value.shape)}"
         )
-    index(name, value, low, high)
+    return value
 
 
 def earlier(t: int, s: int, why: str) -> None:

@@ -59,9 +59,9 @@ def step(
         check.number("clip", clip, 0)
         x0 = x0.clamp(-clip, clip)
         eps = eps_from_x0(x0, x, t, schedule)
-    var = _sigma_variance(t, s, eta, schedule)
-    ab = schedule.alpha_bar[s].item()
-    x_s = math.sqrt(ab) * x0 + math.sqrt(1 - ab - var) * eps
+    a, b = schedule.coefs(s, x)
+    var = _sigma_variance(t, s, eta, b**2, schedule)
+    x_s = a * x0 + math.sqrt(b**2 - var) * eps
     if eta == 0:
         return x_s, x0
     z = noise(x)
@@ -69,12 +69,12 @@ def step(
     return x_s + math.sqrt(var) * z, x0
 
 
-def _sigma_variance(t: int, s: int, eta: float, schedule: Schedule) -> float:
+def _sigma_variance(t: int, s: int, eta: float, max_var: float, schedule: Schedule) -> float:
     check.number("eta", eta, 0)
     if eta == 0:
         return 0.0
     check.earlier(t, s, "eta > 0")
-    var, max_var = eta**2 * small_variance(t, s, schedule), 1 - schedule.alpha_bar[s].item()
+    var = eta**2 * small_variance(t, s, schedule)
     if var > max_var * (1 + 1e-12):  # the largest sigma, asked for by its eta, may round up
         raise ValueError(
             f"eta: expected sigma^2 <= 1 - alpha_bar_s = {max_var:.6g} at s = {s}, "

@@ -6,6 +6,7 @@ schedule. Networks meet the samplers at one edge, ``eps_fn``.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -218,12 +219,16 @@ def eps_fn(
         is not int64 of shape (B,), ValueError where an entry leaves 0..T, and what ``read`` raises
         where the network's answer has not the shape and the dtype of ``x_t``.
     """
-    levels = noise_level(schedule.alpha_bar)
+    angles = noise_level(schedule.alpha_bar)
+
+    @cache  # a sampler asks at every step
+    def levels(dtype: torch.dtype, device: torch.device) -> Tensor:
+        return angles.to(device, dtype)
 
     def predict(x_t: Tensor, t: Tensor) -> Tensor:
         check.batch("x_t", x_t)
-        check.times("t", t, x_t, 0, schedule.T)
-        return read(net(x_t, levels.to(x_t)[t], **cond), x_t, t, schedule)
+        level = check.looked_up(levels(x_t.dtype, x_t.device), "t", t, x_t)
+        return read(net(x_t, level, **cond), x_t, t, schedule)
 
     return predict
 

@@ -84,9 +84,10 @@ def _walk(
     hook: Hook | None,
     grad: bool,
 ) -> Iterator[Step]:
-    for t, s in pairs:
+    starts = torch.tensor([t for t, _ in pairs], dtype=torch.int64, device=x.device)
+    for (t, s), times in zip(pairs, starts[:, None].repeat(1, len(x)), strict=True):
         with torch.set_grad_enabled(grad):
-            eps = eps_fn(x, torch.full(x.shape[:1], t, device=x.device))
+            eps = eps_fn(x, times)
             x, x0 = step(x, t, s, eps, schedule)
             if hook is not None:
                 hooked = hook(x, s)

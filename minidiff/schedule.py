@@ -7,6 +7,7 @@ Everything else (beta, alpha, the signal-to-noise ratio, the posterior variance)
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import overload
 
 import torch
 from torch import Tensor
@@ -114,9 +115,17 @@ class Schedule:
         return list(zip(signal.tolist(), noise.tolist(), strict=True))
 
     @cached_property
-    def _tables(self) -> dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]]:
+    def _tables(self) -> dict[tuple[torch.dtype, torch.device, int], tuple[Tensor, Tensor]]:
         return {}
 
+    @overload
+    def coefs(self, t: int, like: Tensor) -> tuple[float, float]: ...
+    @overload
+    def coefs(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]: ...
+    @overload
+    def coefs(
+        self, t: int | Tensor, like: Tensor
+    ) -> tuple[float, float] | tuple[Tensor, Tensor]: ...
     def coefs(self, t: int | Tensor, like: Tensor) -> tuple[float, float] | tuple[Tensor, Tensor]:
         """Returns (sqrt(alpha_bar_t), sqrt(1 - alpha_bar_t)), ready to multiply ``like``.
 
@@ -133,14 +142,13 @@ class Schedule:
             check.index("t", t, 0, self.T)
             return self._numbers[t]
         check.batch("like", like)
-        check.times("t", t, like, 0, self.T)
-        kind = like.dtype, like.device
+        kind = like.dtype, like.device, like.ndim
         if kind not in self._tables:
-            signal, noise = self._roots
-            self._tables[kind] = signal.to(like), noise.to(like)
+            shape = (-1,) + (1,) * (like.ndim - 1)
+            signal, noise = (root.to(like).view(shape) for root in self._roots)
+            self._tables[kind] = signal, noise
         signal, noise = self._tables[kind]
-        shape = (-1,) + (1,) * (like.ndim - 1)
-        return signal[t].view(shape), noise[t].view(shape)
+        return check.looked_up(signal, "t", t, like), noise.index_select(0, t)
 
     def grid(self, n: int, start: int | None = None, stop: int = 0) -> list[int]:
         """Returns n+1 times from ``start`` down to ``stop``, both included, evenly spread.

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from minidiff import _validate as check
 from minidiff.schedule import Schedule, cosine_schedule, linear_schedule
 
 F64 = torch.float64
@@ -212,3 +213,13 @@ def test_coefficients_of_no_samples() -> None:
     none = torch.zeros(0, dtype=torch.int64)
     for coefficient in linear_schedule(50).coefs(none, torch.zeros(0, 3)):
         assert coefficient.shape == (0, 1)
+
+
+def test_times_on_another_device_are_checked_before_they_are_looked_up(monkeypatch):
+    """There a time out of range would end the process, instead of raising."""
+    asked = []
+    monkeypatch.setattr(check, "index", lambda *given: asked.append(given))
+    table, t, x = (torch.zeros(shape, device="meta") for shape in ((51, 1), (3,), (3, 2)))
+    t = t.to(torch.int64)
+    assert check.looked_up(table, "t", t, x).shape == (3, 1)
+    assert asked == [("t", t, 0, 50)]
