@@ -52,6 +52,7 @@ test: $(READY)
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	$(CHECK_FORM).github-workflows .github/workflows/*.yml
+	.venv/bin/zizmor --offline --no-progress --quiet .github
 	$(CHECK_FORM).github-issue-forms .github/ISSUE_TEMPLATE/[0-9]*.yml
 	$(CHECK_FORM).citation-file-format CITATION.cff
 	@echo '== unit tests, with line and branch coverage'

@@ -71,7 +71,7 @@ def wait_for_maths(tab):
 
 def report(wrong):
     """Returns {page: what is wrong there} for the pages where anything is."""
-    return {path.relative_to(HTML).as_posix(): what for path, what in wrong.items() if what}
+    return {os.path.relpath(path, HTML): what for path, what in wrong.items() if what}
 
 
 class Pages(SimpleHTTPRequestHandler):
@@ -106,9 +106,9 @@ def contents(path, compress):
 
 
 @contextmanager
-def served():
+def served(root=HTML):
     """Serves the book on a free port of this machine, and yields its address."""
-    handler = partial(Pages, directory=HTML)
+    handler = partial(Pages, directory=root)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"

@@ -44,31 +44,37 @@ AXE = """async () => {
 STILL = "* { transition: none !important; animation: none !important; }"
 
 
+def look_at(browser, path, looks):
+    """Returns {(rule, selector, html): [in which width and theme]} of one page."""
+    axe = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
+    tab = browser.new_page(offline=True)
+    tab.set_default_timeout(PATIENCE)
+    tab.goto(path.as_uri())
+    wait_for_maths(tab)
+    tab.add_style_tag(content=STILL)
+    tab.add_script_tag(content=axe)
+    found = {}
+    for width, theme in looks:
+        tab.set_viewport_size({"width": width, "height": 900})
+        tab.emulate_media(color_scheme=theme)
+        tab.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
+        tab.wait_for_timeout(1000)  # the theme sees what scrolls a moment after a resize
+        for violation in tab.evaluate(AXE):
+            found.setdefault(tuple(violation), []).append(f"{width} {theme}")
+    tab.close()
+    return found
+
+
 @pytest.fixture(scope="module")
 def violations():
-    """Returns {page: {(rule, selector, html): [in which width and theme]}}."""
-    axe = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
+    """Returns {page: what axe finds there}."""
     found = {}
     with chromium() as browser:
         for path in [*chapters(), *(HTML / f"{kind}.html" for kind in KINDS)]:
             assert path in rendered(), f"{path.name}: no such page"
-            tab = browser.new_page(offline=True)
-            tab.set_default_timeout(PATIENCE)
-            tab.goto(path.as_uri())
-            wait_for_maths(tab)
-            tab.add_style_tag(content=STILL)
-            tab.add_script_tag(content=axe)
-            found[path] = {}
             # Each in all four ways; of the chapters, which are long and alike, the first alone.
             looks = zip(WIDTHS, THEMES, strict=True) if path in chapters()[1:] else ALL_LOOKS
-            for width, theme in looks:
-                tab.set_viewport_size({"width": width, "height": 900})
-                tab.emulate_media(color_scheme=theme)
-                tab.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
-                tab.wait_for_timeout(1000)  # the theme sees what scrolls a moment after a resize
-                for violation in tab.evaluate(AXE):
-                    found[path].setdefault(tuple(violation), []).append(f"{width} {theme}")
-            tab.close()
+            found[path] = look_at(browser, path, looks)
     return found
 
 

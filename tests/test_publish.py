@@ -89,24 +89,39 @@ def test_what_is_no_repository_is_refused(tree, address):
     assert sources(tree) == before
 
 
-def test_nobody_guesses_the_address():
+def guesses(files):
+    """Returns {file: addresses of a repository or of pages that are not the one setting}."""
     address = notebooks.public_address()
     name = re.escape(address.rpartition("/")[2] or "minidiff")
     guess = re.compile(
         rf"github\.com[/:]([\w.-]+/(?:minidiff|{name}))\b|([\w-]+\.github\.io/(?:minidiff|{name}))\b"
         rf"|/github/([\w.-]+/(?:minidiff|{name}))\b|githubusercontent\.com/([\w.-]+/(?:minidiff|{name}))\b"
     )
-    true = {address.removeprefix("https://github.com/")}
+    true = {address.removeprefix("https://github.com/"), ""}
     true |= {publish.pages_address(address).removeprefix("https://")}
     found = {
-        file: {
-            part for groups in guess.findall(content.decode("utf-8", "replace")) for part in groups
-        }
-        for file, content in sources().items()
+        file: set().union(*guess.findall(content.decode("utf-8", "replace"))) - true
+        for file, content in files.items()
     }
-    assert {
-        file: parts - true - {""} for file, parts in found.items() if parts - true - {""}
-    } == {}
+    return {file: parts for file, parts in found.items() if parts}
+
+
+def test_nobody_guesses_the_address():
+    assert guesses(sources()) == {}
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "git+https://github.com",
+        "git@github.com:",
+        "https://colab.research.google.com/github",
+        "https://raw.githubusercontent.com",
+    ],
+)
+def test_a_guessed_address_is_noticed(start):
+    text = f"{start}{'' if start.endswith(':') else '/'}some-one/minidiff/README.md"
+    assert guesses({"a.md": text.encode()}) == {"a.md": {"some-one/minidiff"}}
 
 
 def test_the_buttons_of_a_page_follow_the_address(tree):
@@ -257,6 +272,36 @@ def test_every_notebook_runs_in_an_image_that_can_be_had(tree):
 def steps(path):
     for job in yaml.safe_load(path.read_text())["jobs"].values():
         yield from job["steps"]
+
+
+CHECKS = {
+    "a job without a machine": "jobs: {a: {steps: [{run: make test}]}}",
+    "a title that runs as a command": "jobs: {a: {runs-on: ubuntu-latest, steps: "
+    "[{run: 'echo ${{ github.event.issue.title }}'}]}}",
+    "nothing": "jobs: {a: {runs-on: ubuntu-latest, steps: [{run: make test}]}}",
+}
+
+
+@pytest.mark.parametrize("fault", CHECKS)
+def test_a_fault_in_a_workflow_is_noticed(tmp_path, fault):
+    """By the commands that make test runs over the workflows."""
+    path = tmp_path / ".github/workflows/a.yml"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"on: issues\nname: a\npermissions: {{}}\n{CHECKS[fault]}\n")
+    recipe = (ROOT / "Makefile").read_text()
+    form = re.search(r"CHECK_FORM := \$\(PY\) (.+)", recipe)[1]
+    linter = re.search(r"\.venv/bin/(zizmor .+) \.github\n", recipe)[1]
+    commands = [f"{form}.github-workflows", linter]
+    folder = os.path.dirname(sys.executable)
+    runs = [
+        subprocess.run([f"{folder}/{program}", *options, str(path)], capture_output=True)
+        for program, *options in (f"python {commands[0]}".split(), commands[1].split())
+    ]
+    assert [run.returncode != 0 for run in runs] == {
+        "a job without a machine": [True, False],
+        "a title that runs as a command": [False, True],
+        "nothing": [False, False],
+    }[fault]
 
 
 def test_there_are_workflows():
