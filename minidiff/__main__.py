@@ -92,7 +92,7 @@ def train(name: str, out: Path, device: str, bfloat16: bool, resume: bool) -> No
     rank, together = processes()
     losses, net, seconds = deque[float](maxlen=200), None, 0.0
     steps = zoo.train(name, device=device, bfloat16=bfloat16, checkpoint=checkpoint)
-    with tqdm(total=recipe.steps, desc=name, disable=rank > 0) as bar:
+    with tqdm(total=recipe.stop or recipe.steps, desc=name, disable=rank > 0) as bar:
         for progress in steps:
             net, seconds = progress.ema, progress.seconds
             losses.append(progress.loss)

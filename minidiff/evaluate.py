@@ -4,6 +4,7 @@ Samples are those of DDIM with eta = 0 on the network's weights as they are stor
 that ends in ``_quality`` takes a network of its recipe and gives numbers that JSON can hold.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -12,13 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from minidiff import _validate as check
-from minidiff import data, ddim, metrics, zoo
+from minidiff import data, ddim, metrics, recipes, zoo
+from minidiff.apps import cdm, sr3
 from minidiff.data.faces import CATEGORIES
 from minidiff.forward import eps_fn, q_sample
 from minidiff.gmm import GaussianMixture
 from minidiff.nets import Judge
 from minidiff.recipes import RECIPES, Recipe
 from minidiff.sampling import Hook, StepFn, last, sample
+from minidiff.schedule import cosine_schedule
 
 SAMPLES, STEPS = 1000, 50  # of every figure here, unless it says otherwise
 SURE = 0.9  # a judge is sure where it gives more than this to one value
@@ -220,11 +223,115 @@ def faces_marks(x: Tensor, label: Tensor | None = None) -> dict[str, float]:
     return {name: round(value, 4) for name, value in measured.items()}
 
 
+def in_batches(draw: Callable[..., Tensor], *rows: Tensor) -> Tensor:
+    """Returns ``draw`` of all rows, a few at a time."""
+    parts = (row.tensor_split(batches(len(row))) for row in rows)
+    return torch.cat([draw(*some) for some in zip(*parts, strict=True)])
+
+
+def pooled_psnr(x: Tensor, truth: Tensor) -> float:
+    """Returns the signal-to-noise ratio of all images together, in dB, from one mean square."""
+    return metrics.psnr(x[None], truth[None]).item()
+
+
+def upscaling_quality(
+    net: nn.Module, high: Tensor, factor: int, recipe: Recipe, seed: int = 1
+) -> dict[str, float]:
+    """Measures a network of chapter 5 on images that it has not learnt from.
+
+    Returns:
+        ``psnr_bicubic``, ``psnr_mean`` (of its posterior mean), ``psnr_sample`` (50 steps of the
+        paper's sampler), in dB, pooled; ``consistency``, the mean square of what a sample, made
+        small again, differs by, and ``consistency_bicubic``, ``consistency_mean``.
+    """
+    assert recipe.schedule is not None
+    schedule, low = recipe.schedule(), sr3.down(high, factor)
+    torch.manual_seed(seed)
+
+    def draw(z: Tensor) -> Tensor:
+        return last(sr3.upscale(net, z, factor, schedule, schedule.grid(STEPS)))
+
+    measured = {}
+    for name, x in (
+        ("bicubic", sr3.up(low, factor)),
+        ("mean", in_batches(lambda z: sr3.regress(net, z, factor, schedule), low)),
+        ("sample", in_batches(draw, low)),
+    ):
+        measured[f"psnr_{name}"] = round(pooled_psnr(x, high), 3)
+        lost = (sr3.down(x, factor) - low).square().mean().item()
+        measured["consistency" if name == "sample" else f"consistency_{name}"] = round(lost, 7)
+    return measured
+
+
+def sr3_faces_quality(net: nn.Module, seed: int = 1) -> dict[str, float]:
+    """Returns ``upscaling_quality`` over 200 held-out faces, from 8 to 32 pixels."""
+    high = recipes.unlabelled_faces(200, HELD_OUT)[0]
+    return upscaling_quality(net, high, 4, RECIPES["sr3-faces"], seed)
+
+
+def unseen_patches(n: int) -> Tensor:
+    """Returns n patches, (n, 3, 32, 32), of the right quarter of the photographs."""
+    images = data.photos()
+    generator = torch.Generator().manual_seed(HELD_OUT)
+    return data.patches(images[..., 3 * images.shape[-1] // 4 :], n, generator=generator)
+
+
+def sr3_photos_quality(net: nn.Module, seed: int = 1) -> dict[str, float]:
+    """Returns ``upscaling_quality`` over 200 patches of unseen parts, from 16 to 32 pixels."""
+    return upscaling_quality(net, unseen_patches(200), 2, RECIPES["sr3-photos"], seed)
+
+
+def small_quality(net: nn.Module, seed: int = 1) -> dict[str, float]:
+    """Measures the base of chapter 6: the Fréchet distance of 1,000 samples, all classes alike.
+
+    In the first 20 principal coordinates of held-out faces of 8x8 pixels; ``frechet_floor`` is
+    that of as many other faces.
+    """
+    drawn, label = recipes.small_faces(2 * SAMPLES, HELD_OUT, 8)[0], torch.arange(SAMPLES) % 8
+    project, (seen, others) = metrics.pca(drawn, 20), drawn.chunk(2)
+    x = generate(net, RECIPES["cdm-8"], seed=seed, label=label)
+    return {
+        "frechet_distance": round(metrics.frechet_distance(project(x), project(seen)), 4),
+        "frechet_floor": round(metrics.frechet_distance(project(others), project(seen)), 4),
+    }
+
+
+def stage_quality(net: nn.Module, size: int, seed: int = 1) -> dict[str, float]:
+    """Measures a stage of chapter 6 that is told real images, without noise, and their classes.
+
+    Returns:
+        ``psnr``: of 1,000 samples, pooled; ``frechet_distance``, ``frechet_floor``: as in
+        ``small_quality``, at the size that the stage enlarges to.
+    """
+    drawn, label = recipes.small_faces(2 * SAMPLES, HELD_OUT, size)
+    project, (seen, others) = metrics.pca(drawn, 20), drawn.chunk(2)
+    schedule = cosine_schedule(1000)
+    torch.manual_seed(seed)
+
+    def draw(z: Tensor, c: Tensor) -> Tensor:
+        return last(cdm.stage(net, z, 0, c, schedule, schedule.grid(STEPS), s_max=0))
+
+    x = in_batches(draw, sr3.down(seen, 2), label[:SAMPLES])
+    return {
+        "psnr": round(pooled_psnr(x, seen), 3),
+        "frechet_distance": round(metrics.frechet_distance(project(x), project(seen)), 4),
+        "frechet_floor": round(metrics.frechet_distance(project(others), project(seen)), 4),
+    }
+
+
 QUALITY: dict[str, Callable[[nn.Module], dict[str, float]]] = {
     "eight-gaussians": points_quality,
     "digits": digits_quality,
     "digits-class": digits_class_quality,
     "faces": faces_quality,
+    "sr3-faces": sr3_faces_quality,
+    "sr3-photos": sr3_photos_quality,
+    "cdm-8": small_quality,
+    "cdm-8-early": small_quality,
+    "cdm-16": functools.partial(stage_quality, size=16),
+    "cdm-16-blur": functools.partial(stage_quality, size=16),
+    "cdm-16-clean": functools.partial(stage_quality, size=16),
+    "cdm-32": functools.partial(stage_quality, size=32),
     "face-attributes": judge_quality,
     "face-identity": judge_quality,
 }

@@ -1,5 +1,6 @@
 """What each network of the package is trained on, and how: all that a training run depends on."""
 
+import dataclasses
 import functools
 import json
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from minidiff import _validate as check
 from minidiff import data, ddpm
+from minidiff.apps import cdm, sr3
 from minidiff.data.faces import CATEGORIES
 from minidiff.forward import eps_fn
 from minidiff.nets import MLP, Judge, UNet
@@ -34,6 +36,8 @@ class Recipe:
         seed: Of every random number of the run.
         schedule: () -> the noise schedule of a diffusion model; None for any other network.
         shape: Of what a diffusion model denoises.
+        parent: The recipe of the network that this one starts from; None for a fresh start.
+        stop: After which step the run ends early; None for all of them.
     """
 
     data: Callable[[], Sequence[Tensor]]
@@ -46,15 +50,23 @@ class Recipe:
     seed: int = 0
     schedule: Callable[[], Schedule] | None = None
     shape: tuple[int, ...] | None = None
+    parent: str | None = None
+    stop: int | None = None
 
     def describe(self) -> dict[str, Any]:
         """Returns the recipe as JSON can hold it, a function as the call that it makes.
+
+        ``parent`` and ``stop`` are there only where they are set.
 
         Raises:
             ValueError: A function has no name, as a lambda: nothing would tell it from another.
         """
         values = ((field.name, getattr(self, field.name)) for field in fields(self))
-        said = {name: _call(x) if callable(x) else x for name, x in values}
+        said = {
+            name: _call(x) if callable(x) else x
+            for name, x in values
+            if x is not None or name not in ("parent", "stop")
+        }
         return json.loads(json.dumps(said))  # type: ignore[no-any-return]
 
 
@@ -92,6 +104,26 @@ def labelled_faces(n: int, seed: int) -> tuple[Tensor, Tensor]:
     """Returns n faces, (n, 3, 32, 32) in [-1, 1], and their labels, (n,) int64 in 0..7."""
     drawn = data.faces(n, generator=torch.Generator().manual_seed(seed))
     return drawn.images, drawn.attributes.label
+
+
+def unlabelled_faces(n: int, seed: int) -> tuple[Tensor]:
+    """Returns the images of ``labelled_faces`` alone."""
+    return labelled_faces(n, seed)[:1]
+
+
+def small_faces(n: int, seed: int, size: int) -> tuple[Tensor, Tensor]:
+    """Returns ``labelled_faces`` brought down to ``size`` x ``size`` pixels, and their labels."""
+    images, label = labelled_faces(n, seed)
+    return sr3.down(images, images.shape[-1] // size), label
+
+
+def photo_patches(n: int, seed: int) -> tuple[Tensor]:
+    """Returns n patches of ``data.photos``, (n, 3, 32, 32), half of them mirrored.
+
+    All lie in the left three quarters of a photograph; the rest is for testing.
+    """
+    photos, generator = data.photos(), torch.Generator().manual_seed(seed)
+    return (data.patches(photos[..., : 3 * photos.shape[-1] // 4], n, generator=generator),)
 
 
 def described_faces(n: int, seed: int) -> tuple[Tensor, ...]:
@@ -158,6 +190,32 @@ def face_judge(width: int) -> Judge:
     return Judge({name: len(x) for name, x in CATEGORIES.items()}, ["smile"], width=width)
 
 
+S_MAX = 500  # what the stages of the cascade learn up to: alpha_bar = .49
+
+CDM_8 = Recipe(
+    data=functools.partial(small_faces, 24_000, seed=0, size=8),
+    net=functools.partial(channels_last, functools.partial(UNet, 3, 48, (1, 2), classes=8)),
+    loss=functools.partial(velocity, withheld=0),
+    schedule=functools.partial(cosine_schedule, 1000),
+    shape=(3, 8, 8),
+    steps=12_000,
+    batch=64,
+    lr=2e-3,
+)
+CDM_16 = Recipe(
+    data=functools.partial(small_faces, 24_000, seed=0, size=16),
+    net=functools.partial(
+        channels_last,
+        functools.partial(UNet, 3, 48, (1, 2), classes=8, image_channels=3, patch=2),
+    ),
+    loss=functools.partial(cdm.loss, functools.partial(cdm.gaussian, S_MAX)),
+    schedule=functools.partial(cosine_schedule, 1000),
+    shape=(3, 16, 16),
+    steps=12_000,
+    batch=64,
+    lr=2e-3,
+)
+
 RECIPES = {
     "eight-gaussians": Recipe(
         data=functools.partial(points, 50_000, seed=0),
@@ -201,6 +259,52 @@ RECIPES = {
         steps=48_000,
         batch=64,
         lr=3e-3,
+    ),
+    "sr3-faces": Recipe(
+        data=functools.partial(unlabelled_faces, 24_000, seed=0),
+        net=functools.partial(
+            channels_last,
+            functools.partial(UNet, 3, 48, (1, 2), classes=8, image_channels=3, patch=2, depth=2),
+        ),
+        loss=functools.partial(sr3.loss, factor=4),
+        schedule=functools.partial(cosine_schedule, 1000),
+        shape=(3, 32, 32),
+        parent="faces",
+        steps=12_000,
+        batch=64,
+        lr=2e-3,
+    ),
+    "sr3-photos": Recipe(
+        data=functools.partial(photo_patches, 20_000, seed=0),
+        net=functools.partial(
+            channels_last, functools.partial(UNet, 3, 32, (1, 2), image_channels=3, patch=2)
+        ),
+        loss=functools.partial(sr3.loss, factor=2),
+        schedule=functools.partial(cosine_schedule, 1000),
+        shape=(3, 32, 32),
+        steps=8000,
+        batch=64,
+        lr=2e-3,
+    ),
+    "cdm-8": CDM_8,
+    # The same run, ended early: a base that makes mistakes.
+    "cdm-8-early": dataclasses.replace(CDM_8, stop=600),
+    "cdm-16": CDM_16,
+    "cdm-16-blur": dataclasses.replace(CDM_16, loss=functools.partial(cdm.loss, cdm.blurred)),
+    "cdm-16-clean": dataclasses.replace(CDM_16, loss=functools.partial(cdm.loss, cdm.clean)),
+    "cdm-32": Recipe(
+        data=functools.partial(labelled_faces, 24_000, seed=0),
+        net=functools.partial(
+            channels_last,
+            functools.partial(UNet, 3, 48, (1, 2), classes=8, image_channels=3, patch=2, depth=2),
+        ),
+        loss=functools.partial(cdm.loss, functools.partial(cdm.gaussian, S_MAX)),
+        schedule=functools.partial(cosine_schedule, 1000),
+        shape=(3, 32, 32),
+        parent="faces",
+        steps=12_000,
+        batch=64,
+        lr=2e-3,
     ),
     # Judges learn from faces that no diffusion model learns from.
     "face-attributes": Recipe(

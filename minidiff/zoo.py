@@ -69,18 +69,26 @@ def train(
             f"expected a number of processes that divides the batch, {it.batch}, "
             f"got {processes()[1]}"
         )
-    return _train(it, it.describe(), torch.device(device), bfloat16, checkpoint)
+    parent = None if it.parent is None else load(it.parent)
+    run = it.describe() | {"bfloat16": bfloat16}
+    if it.parent is not None:
+        run["parent's sha256"] = _digest(it.parent, WEIGHTS)
+    return _train(it, run, parent, torch.device(device), bfloat16, checkpoint)
 
 
 def _train(
     it: Recipe,
     run: dict[str, Any],
+    parent: nn.Module | None,
     device: torch.device,
     bfloat16: bool,
     checkpoint: str | os.PathLike[str] | None,
 ) -> Iterator[Progress]:
     torch.manual_seed(it.seed)
-    net = it.net().to(device)
+    net = it.net()
+    if parent is not None:
+        inherit(net, parent)
+    net = net.to(device)
     rows = [column.to(device) for column in it.data()]
     told = {} if it.schedule is None else {"schedule": it.schedule()}
     rank, together = processes()
@@ -95,16 +103,43 @@ def _train(
     def loss(net: nn.Module, batch: list[Tensor]) -> Tensor:
         return it.loss(_in_bfloat16(net, device) if bfloat16 else net, *batch, **told)
 
-    yield from fit(
-        net,
-        loss,
-        draw,
-        steps=it.steps,
-        lr=it.lr,
-        ema=it.ema,
-        checkpoint=checkpoint,
-        run=run | {"bfloat16": bfloat16},
+    walk = fit(
+        net, loss, draw, steps=it.steps, lr=it.lr, ema=it.ema, checkpoint=checkpoint, run=run
     )
+    for progress in walk:
+        yield progress
+        if progress.step == it.stop:
+            return
+
+
+@torch.no_grad()
+def inherit(net: nn.Module, parent: nn.Module) -> None:
+    """Gives a network the weights of one that it extends.
+
+    A first layer with more channels than the parent's begins by ignoring those behind the
+    parent's, so that a U-Net with an image beside it answers what its parent answers.
+
+    Args:
+        net: Has all that ``parent`` has, under the same names; changed in place.
+        parent: A trained network.
+
+    Raises:
+        ValueError: A tensor of the parent is missing, or fits nowhere.
+    """
+    ours = net.state_dict()
+    for name, its in parent.state_dict().items():
+        mine = ours.get(name)
+        if (
+            mine is None
+            or mine.shape[:1] + mine.shape[2:] != its.shape[:1] + its.shape[2:]
+            or mine.shape[1:2] < its.shape[1:2]
+        ):
+            came = "none" if mine is None else tuple(mine.shape)
+            raise ValueError(
+                f"net: expected what extends its parent's {name} {tuple(its.shape)}, got {came}"
+            )
+        mine.zero_()
+        mine[tuple(slice(n) for n in its.shape)] = its
 
 
 def _in_bfloat16(net: nn.Module, device: torch.device) -> Callable[..., Tensor]:
@@ -190,6 +225,8 @@ def save(
         if not x.isfinite().all():
             raise ValueError(f"net: expected weights that float16 can hold, got others in {key}")
     content = to_bytes({key: x.cpu().contiguous() for key, x in state.items()})
+    if it.parent is not None:
+        facts["parent_sha256"] = _digest(it.parent, WEIGHTS)
     # Through JSON, as it will be read: the seal must not depend on what JSON turns into what.
     entry = json.loads(
         json.dumps(

@@ -1,7 +1,8 @@
-"""Where x_0 comes from: points and portraits drawn in code, and scanned digits."""
+"""Where x_0 comes from: points and portraits drawn in code, scanned digits, two photographs."""
 
 from minidiff.data.digits import Digits, digits
 from minidiff.data.faces import FaceAttributes, Faces, faces
+from minidiff.data.photos import patches, photos
 from minidiff.data.toy2d import checkerboard, eight_gaussians, swiss_roll, two_moons
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "digits",
     "eight_gaussians",
     "faces",
+    "patches",
+    "photos",
     "swiss_roll",
     "two_moons",
 ]

@@ -115,6 +115,7 @@ class UNet(nn.Module):
             self.label = nn.Embedding(classes + 1, emb)  # row 0: no label
         if image_channels:
             self.image_level = LevelEmbedding(emb)
+            zeroed(self.image_level.layers[-1])  # or a parent's answers would be changed by it
 
         widths = [width * mult for mult in mults]
         bottom = widths[-1]
