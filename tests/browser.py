@@ -108,6 +108,7 @@ def contents(path, compress):
 @contextmanager
 def served(root=HTML):
     """Serves the book on a free port of this machine, and yields its address."""
+    contents.cache_clear()  # of what another test served under the same names
     handler = partial(Pages, directory=root)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -10,7 +10,7 @@ import pytest
 import test_pages
 import test_pages_axe
 import test_pages_http
-from browser import HTML, chromium, served
+from browser import HTML, served
 
 PICTURE = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="
 WORDS = "word " * 200
@@ -19,11 +19,6 @@ WORDS = "word " * 200
 def at_the_end(text):
     """Plants a piece of a page below its text."""
     return lambda page: page.replace("</article>", f"{text}</article>", 1)
-
-
-def instead(pattern, text):
-    """Plants something in place of what a page has."""
-    return lambda page: re.sub(pattern, text, page, count=1)
 
 
 def everywhere(pattern, text):
@@ -71,10 +66,6 @@ FROM_DISK = {
         test_pages.test_links_resolve,
         at_the_end('<a href="#planted">there</a>'),
     ),
-    "a reference to no equation": (
-        test_pages.test_references_show_the_number_of_their_equation,
-        at_the_end('<a href="#equation-eq-planted">(1)</a>'),
-    ),
     "an icon that is not drawn": (
         test_pages.test_every_icon_is_drawn,
         at_the_end('<i class="fa-solid fa-planted"></i>'),
@@ -116,13 +107,17 @@ OVER_HTTP = {
 }
 
 
+def original(name):
+    return (HTML / name).read_text("utf-8")
+
+
 def each(faults):
     return pytest.mark.parametrize(("check", "plant"), faults.values(), ids=faults.keys())
 
 
 @pytest.fixture
 def page(tmp_path):
-    """Returns a function that writes a rendered page, changed, where its neighbours are."""
+    """Returns a function that writes a changed page among its neighbours: its path and text."""
 
     def write(name, plant):
         for folder in (HTML, HTML / "book"):
@@ -130,10 +125,10 @@ def page(tmp_path):
             for file in folder.iterdir():
                 if file != HTML / "book":
                     (tmp_path / file.relative_to(HTML)).symlink_to(file)
-        path, text = tmp_path / name, (HTML / name).read_text("utf-8")
+        path, text = tmp_path / name, plant(original(name))
         path.unlink()
-        path.write_text(plant(text), "utf-8")
-        return path, plant(text) != text
+        path.write_text(text, "utf-8")
+        return path, text
 
     return write
 
@@ -150,15 +145,16 @@ def notices(check, *given):
         check(*given)
     except AssertionError:
         return True
-    except KeyError as error:  # it passed, and then asks for a page that was not opened
+    except KeyError as error:  # it found no fault, and then asks for a page that was not opened
         assert str(HTML) in str(error)
     return False
 
 
 @each(FROM_DISK)
 def test_a_fault_on_a_page_is_noticed(context, page, check, plant):
-    path, planted = page("book/notation.html", plant)
-    assert planted and notices(check, {path: test_pages.visit(context, path)})
+    path, text = page("book/notation.html", plant)
+    assert text != original("book/notation.html")
+    assert notices(check, {path: test_pages.visit(context, path)})
 
 
 def test_a_page_without_a_fault_passes(context, page):
@@ -167,17 +163,28 @@ def test_a_page_without_a_fault_passes(context, page):
     assert [name for name, (check, _) in FROM_DISK.items() if notices(check, seen)] == []
 
 
-def test_a_wrong_number_of_an_equation_is_noticed(context, page):
-    wrong = instead(r'(href="#equation-eq-[\w-]+">)\(\d+\)', r"\1(99)")
-    path, planted = page("book/03-ddpm.html", wrong)
+@pytest.mark.parametrize(
+    "plant",
+    [
+        lambda text: text,
+        at_the_end('<a href="#equation-eq-planted">(1)</a>'),
+        lambda text: re.sub(r'(href="#equation-eq-[\w-]+">)\(\d+\)', r"\1(99)", text, count=1),
+    ],
+    ids=["none", "a reference to no equation", "a wrong number"],
+)
+def test_a_fault_of_a_reference_is_noticed(context, page, plant):
+    other_pages = everywhere(r'href="[\w.-]+\.html#equation-[^"]+"', "")
+    path, text = page("book/03-ddpm.html", lambda text: plant(other_pages(text)))
     seen = {path: test_pages.visit(context, path)}
-    assert planted and notices(test_pages.test_references_show_the_number_of_their_equation, seen)
+    noticed = notices(test_pages.test_references_show_the_number_of_their_equation, seen)
+    assert noticed == (text != other_pages(original("book/03-ddpm.html")))
 
 
 @each(PLAYERS)
 def test_a_fault_of_a_player_is_noticed(context, page, check, plant):
-    path, planted = page("book/03-ddpm.html", plant)
-    assert planted and notices(check, context, {path: test_pages.Page({"players": 1}, [])})
+    path, text = page("book/03-ddpm.html", plant)
+    assert text != original("book/03-ddpm.html")
+    assert notices(check, context, {path: test_pages.Page({"players": 1}, [])})
 
 
 def test_a_foreign_url_in_a_source_is_noticed(page):
@@ -192,34 +199,33 @@ def test_a_foreign_url_in_a_source_is_noticed(page):
 
 
 @each(OVER_HTTP)
-def test_a_fault_over_http_is_noticed(page, tmp_path, check, plant):
-    path, planted = page("book/notation.html", plant)
-    with served(tmp_path) as address, chromium() as browser:
-        seen = {path: test_pages_http.visit(browser, address, "book/notation.html")}
-    assert planted and notices(check, seen)
+def test_a_fault_over_http_is_noticed(context, page, tmp_path, check, plant):
+    path, _ = page("book/notation.html", plant)
+    with served(tmp_path) as address:
+        seen = {path: test_pages_http.visit(context.browser, address, "book/notation.html")}
+    assert notices(check, seen)
 
 
-def test_a_heavy_page_is_noticed(page, tmp_path):
+def test_a_heavy_page_is_noticed(context, page, tmp_path):
     heavy = at_the_end('<img src="heavy.png" alt="A picture">')
     path, _ = page("book/notation.html", heavy)
     sizes = []
     for size in (0, 1000 * test_pages_http.BAR):
         (tmp_path / "book/heavy.png").write_bytes(os.urandom(size))
-        with served(tmp_path) as address, chromium() as browser:
-            found = test_pages_http.visit(browser, address, "book/notation.html")
+        with served(tmp_path) as address:
+            found = test_pages_http.visit(context.browser, address, "book/notation.html")
         sizes.append(bool(test_pages_http.heavy({path: found})))
     assert sizes == [False, True]
 
 
-def test_a_control_without_a_name_is_noticed(page):
-    looks = [(1280, "light")]
-    with chromium() as browser:
-        path, _ = page("book/notation.html", lambda text: text)
-        fine = test_pages_axe.look_at(browser, path, looks)
-        path.write_text(at_the_end('<input type="text">')(path.read_text("utf-8")), "utf-8")
-        wrong = test_pages_axe.look_at(browser, path, looks)
-    check = test_pages_axe.test_axe_finds_nothing_of_ours
-    assert not notices(check, {path: fine}) and notices(check, {path: wrong})
+def test_a_control_without_a_name_is_noticed(context, page):
+    check, noticed = test_pages_axe.test_axe_finds_nothing_of_ours, []
+    path, text = page("book/notation.html", lambda text: text)
+    for plant in (lambda text: text, at_the_end('<input type="text">')):
+        path.write_text(plant(text), "utf-8")
+        found = test_pages_axe.look_at(context.browser, path, [(1280, "light")])
+        noticed.append(notices(check, {path: found}))
+    assert noticed == [False, True]
 
 
 def test_an_exception_that_no_page_needs_is_noticed():

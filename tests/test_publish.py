@@ -298,7 +298,7 @@ def test_a_fault_in_a_workflow_is_noticed(tmp_path, fault):
         for program, *options in (f"python {commands[0]}".split(), commands[1].split())
     ]
     assert [run.returncode != 0 for run in runs] == {
-        "a job without a machine": [True, False],
+        "a job without a machine": [True, True],
         "a title that runs as a command": [False, True],
         "nothing": [False, False],
     }[fault]

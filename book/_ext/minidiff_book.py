@@ -177,7 +177,10 @@ def lead_to_the_book(
 def setup(app: Sphinx) -> dict[str, bool]:
     """Registers the above."""
     app.config["mathjax_path"] = "mathjax/startup.js"
-    app.config["mathjax3_config"] = {"loader": {"load": COMPONENTS}}
+    # One size of formulas for all readers: matched to the font of the text, which is another on
+    # every system, some would be too wide for a phone. This is a little below what suits Arial.
+    font = {"matchFontHeight": False, "scale": 1.15}
+    app.config["mathjax3_config"] = {"loader": {"load": COMPONENTS}, "chtml": font}
     app.connect("config-inited", set_buttons, priority=400)
     app.connect("builder-inited", copy_mathjax)
     app.connect("html-page-context", add_colab_label, priority=502)
