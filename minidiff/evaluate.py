@@ -234,41 +234,6 @@ def pooled_psnr(x: Tensor, truth: Tensor) -> float:
     return metrics.psnr(x[None], truth[None]).item()
 
 
-def upscaling_quality(
-    net: nn.Module, high: Tensor, factor: int, recipe: Recipe, seed: int = 1
-) -> dict[str, float]:
-    """Measures a network of chapter 5 on images that it has not learnt from.
-
-    Returns:
-        ``psnr_bicubic``, ``psnr_mean`` (of its posterior mean), ``psnr_sample`` (50 steps of the
-        paper's sampler), in dB, pooled; ``consistency``, the mean square of what a sample, made
-        small again, differs by, and ``consistency_bicubic``, ``consistency_mean``.
-    """
-    assert recipe.schedule is not None
-    schedule, low = recipe.schedule(), sr3.down(high, factor)
-    torch.manual_seed(seed)
-
-    def draw(z: Tensor) -> Tensor:
-        return last(sr3.upscale(net, z, factor, schedule, schedule.grid(STEPS)))
-
-    measured = {}
-    for name, x in (
-        ("bicubic", sr3.up(low, factor)),
-        ("mean", in_batches(lambda z: sr3.regress(net, z, factor, schedule), low)),
-        ("sample", in_batches(draw, low)),
-    ):
-        measured[f"psnr_{name}"] = round(pooled_psnr(x, high), 3)
-        lost = (sr3.down(x, factor) - low).square().mean().item()
-        measured["consistency" if name == "sample" else f"consistency_{name}"] = round(lost, 7)
-    return measured
-
-
-def sr3_faces_quality(net: nn.Module, seed: int = 1) -> dict[str, float]:
-    """Returns ``upscaling_quality`` over 200 held-out faces, from 8 to 32 pixels."""
-    high = recipes.unlabelled_faces(200, HELD_OUT)[0]
-    return upscaling_quality(net, high, 4, RECIPES["sr3-faces"], seed)
-
-
 def unseen_patches(n: int) -> Tensor:
     """Returns n patches, (n, 3, 32, 32), of the right quarter of the photographs."""
     images = data.photos()
@@ -276,44 +241,71 @@ def unseen_patches(n: int) -> Tensor:
     return data.patches(images[..., 3 * images.shape[-1] // 4 :], n, generator=generator)
 
 
-def sr3_photos_quality(net: nn.Module, seed: int = 1) -> dict[str, float]:
-    """Returns ``upscaling_quality`` over 200 patches of unseen parts, from 16 to 32 pixels."""
-    return upscaling_quality(net, unseen_patches(200), 2, RECIPES["sr3-photos"], seed)
-
-
-def small_quality(net: nn.Module, seed: int = 1) -> dict[str, float]:
-    """Measures the base of chapter 6: the Fréchet distance of 1,000 samples, all classes alike.
-
-    In the first 20 principal coordinates of held-out faces of 8x8 pixels; ``frechet_floor`` is
-    that of as many other faces.
-    """
-    drawn, label = recipes.small_faces(2 * SAMPLES, HELD_OUT, 8)[0], torch.arange(SAMPLES) % 8
-    project, (seen, others) = metrics.pca(drawn, 20), drawn.chunk(2)
-    x = generate(net, RECIPES["cdm-8"], seed=seed, label=label)
-    return {
-        "frechet_distance": round(metrics.frechet_distance(project(x), project(seen)), 4),
-        "frechet_floor": round(metrics.frechet_distance(project(others), project(seen)), 4),
-    }
-
-
-def stage_quality(net: nn.Module, size: int, seed: int = 1) -> dict[str, float]:
-    """Measures a stage of chapter 6 that is told real images, without noise, and their classes.
+def upscaling_quality(
+    name: str, net: nn.Module, seed: int = 1, n: int = 200, steps: int = STEPS
+) -> dict[str, float]:
+    """Measures a network of chapter 5 on n images that it has not learnt from.
 
     Returns:
-        ``psnr``: of 1,000 samples, pooled; ``frechet_distance``, ``frechet_floor``: as in
-        ``small_quality``, at the size that the stage enlarges to.
+        ``psnr_bicubic``, ``psnr_mean`` (of its posterior mean), ``psnr_sample`` (of the paper's
+        sampler), in dB, pooled; ``consistency_...`` of each, the mean square by which the
+        picture, made small again, differs from the small one.
     """
-    drawn, label = recipes.small_faces(2 * SAMPLES, HELD_OUT, size)
-    project, (seen, others) = metrics.pca(drawn, 20), drawn.chunk(2)
+    faces = name == "sr3-faces"
+    high = recipes.unlabelled_faces(n, HELD_OUT)[0] if faces else unseen_patches(n)
+    factor = 4 if faces else 2
+    schedule, low = cosine_schedule(1000), sr3.down(high, factor)
+    torch.manual_seed(seed)
+
+    def draw(z: Tensor) -> Tensor:
+        return last(sr3.upscale(net, z, factor, schedule, schedule.grid(steps)))
+
+    measured = {}
+    for kind, x in (
+        ("bicubic", sr3.up(low, factor)),
+        ("mean", in_batches(lambda z: sr3.regress(net, z, factor, schedule), low)),
+        ("sample", in_batches(draw, low)),
+    ):
+        lost = (sr3.down(x, factor) - low).square().mean().item()
+        measured[f"psnr_{kind}"] = round(pooled_psnr(x, high), 3)
+        measured[f"consistency_{kind}"] = round(lost, 7)
+    return measured
+
+
+def base_quality(net: nn.Module, seed: int = 1, n: int = SAMPLES) -> dict[str, float]:
+    """Measures the base of chapter 6: ``frechet_distance`` of n samples, all classes alike.
+
+    It is taken in the first 20 principal coordinates of 2 n held-out faces of 8x8 pixels, to the
+    first n of them; ``frechet_floor`` is that of the others.
+    """
+    drawn = recipes.small_faces(2 * n, HELD_OUT, 8)[0]
+    x = generate(net, RECIPES["cdm-8"], n, seed=seed, label=torch.arange(n) % 8)
+    return _distances(x, drawn)
+
+
+def stage_quality(
+    size: int, net: nn.Module, seed: int = 1, n: int = SAMPLES, steps: int = STEPS
+) -> dict[str, float]:
+    """Measures a stage of chapter 6 on real small images, without noise, and their classes.
+
+    Returns:
+        ``psnr``: of n samples, pooled; ``frechet_distance``, ``frechet_floor``: as in
+        ``base_quality``, at the size that the stage enlarges to.
+    """
+    drawn, label = recipes.small_faces(2 * n, HELD_OUT, size)
     schedule = cosine_schedule(1000)
     torch.manual_seed(seed)
 
     def draw(z: Tensor, c: Tensor) -> Tensor:
-        return last(cdm.stage(net, z, 0, c, schedule, schedule.grid(STEPS), s_max=0))
+        return last(cdm.stage(net, z, 0, c, schedule, schedule.grid(steps), s_max=0))
 
-    x = in_batches(draw, sr3.down(seen, 2), label[:SAMPLES])
+    x = in_batches(draw, sr3.down(drawn[:n], 2), label[:n])
+    return {"psnr": round(pooled_psnr(x, drawn[:n]), 3)} | _distances(x, drawn)
+
+
+def _distances(x: Tensor, drawn: Tensor) -> dict[str, float]:
+    project, (seen, others) = metrics.pca(drawn, 20), drawn.chunk(2)
     return {
-        "psnr": round(pooled_psnr(x, seen), 3),
         "frechet_distance": round(metrics.frechet_distance(project(x), project(seen)), 4),
         "frechet_floor": round(metrics.frechet_distance(project(others), project(seen)), 4),
     }
@@ -324,14 +316,14 @@ QUALITY: dict[str, Callable[[nn.Module], dict[str, float]]] = {
     "digits": digits_quality,
     "digits-class": digits_class_quality,
     "faces": faces_quality,
-    "sr3-faces": sr3_faces_quality,
-    "sr3-photos": sr3_photos_quality,
-    "cdm-8": small_quality,
-    "cdm-8-early": small_quality,
-    "cdm-16": functools.partial(stage_quality, size=16),
-    "cdm-16-blur": functools.partial(stage_quality, size=16),
-    "cdm-16-clean": functools.partial(stage_quality, size=16),
-    "cdm-32": functools.partial(stage_quality, size=32),
+    "sr3-faces": functools.partial(upscaling_quality, "sr3-faces"),
+    "sr3-photos": functools.partial(upscaling_quality, "sr3-photos"),
+    "cdm-8": base_quality,
+    "cdm-8-early": base_quality,
+    "cdm-16": functools.partial(stage_quality, 16),
+    "cdm-16-blur": functools.partial(stage_quality, 16),
+    "cdm-16-clean": functools.partial(stage_quality, 16),
+    "cdm-32": functools.partial(stage_quality, 32),
     "face-attributes": judge_quality,
     "face-identity": judge_quality,
 }

@@ -93,6 +93,15 @@ def test_more_noise_brings_an_exact_cascade_nearer_to_the_data():
         assert abs(x.mean() - mean) < 0.03 and abs(x.var() - var) < 0.03
 
 
+@pytest.mark.equation("eq-cdm-factor")
+def test_a_cascade_of_exact_models_is_exact():
+    torch.manual_seed(4)
+    z = torch.randn(20000, 1, 1, 1, dtype=F64)
+    x = stage(z, 0)
+    assert abs(x.mean()) < 0.03 and abs(x.var() - 1) < 0.03
+    assert abs(torch.stack([x, z]).flatten(1).corrcoef()[0, 1] - RHO) < 0.01
+
+
 @pytest.mark.equation("eq-cdm-truncated")
 def test_truncated_and_not_truncated_are_one_law_where_the_base_is_exact():
     torch.manual_seed(1)

@@ -183,6 +183,70 @@ def test_marks_tell_faces_from_what_is_none():
     assert of_hats["frechet_distance"] > 1.3 * marks["frechet_distance"]
 
 
+def interpolates(x, level, *, image, **told):
+    """Predicts the v that belongs to x_0 = image: it enlarges, and adds nothing."""
+    a, b = (f(level)[:, None, None, None] for f in (torch.cos, torch.sin))
+    return (a * x - image) / b
+
+
+@pytest.mark.parametrize(("name", "factor"), [("sr3-faces", 4), ("sr3-photos", 2)])
+def test_upscaling_quality_of_what_only_interpolates(name, factor):
+    got = evaluate.upscaling_quality(name, interpolates, n=12, steps=2)
+    if factor == 4:
+        high = data.faces(12, generator=torch.Generator().manual_seed(evaluate.HELD_OUT)).images
+    else:
+        high = evaluate.unseen_patches(12)
+    low = torch.nn.functional.avg_pool2d(high, factor)
+    kernel = {"mode": "bicubic", "antialias": True}
+    up = torch.nn.functional.interpolate(low, scale_factor=factor, **kernel)
+    psnr = 10 * math.log10(4 / (up - high).square().mean().item())
+    lost = (torch.nn.functional.avg_pool2d(up, factor) - low).square().mean().item()
+    for kind in ("bicubic", "mean", "sample"):
+        assert got[f"psnr_{kind}"] == pytest.approx(psnr, abs=0.02), kind
+        assert got[f"consistency_{kind}"] == pytest.approx(lost, rel=0.02, abs=2e-7), kind
+
+
+def test_unseen_patches_come_from_the_right_quarter():
+    photos = data.photos()
+    assert evaluate.unseen_patches(3).shape == (3, 3, 32, 32)
+    learnt, cut = data.patches, []
+
+    def spy(images, n, **options):
+        cut.append(images)
+        return learnt(images, n, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "patches", spy)
+        evaluate.unseen_patches(1)
+        zoo.recipe("sr3-photos").data.func(1, seed=0)
+    right, left = cut
+    assert right.shape[-1] + left.shape[-1] == photos.shape[-1] == 640 and left.shape[-1] == 480
+    assert torch.equal(torch.cat([left, right], dim=3), photos)
+
+
+def test_stage_quality_of_what_only_interpolates():
+    got = evaluate.stage_quality(16, interpolates, n=60, steps=2)
+    drawn = zoo.recipe("cdm-16").data.func(60, seed=evaluate.HELD_OUT, size=16)[0]
+    low = torch.nn.functional.avg_pool2d(drawn, 2)
+    up = torch.nn.functional.interpolate(low, scale_factor=2, mode="bicubic", antialias=True)
+    psnr = 10 * math.log10(4 / (up - drawn).square().mean().item())
+    assert got["psnr"] == pytest.approx(psnr, abs=0.02)
+    assert 0 < got["frechet_distance"] < got["frechet_floor"]  # the first 60 against themselves
+
+
+def test_base_quality_of_what_draws_noise():
+    got = evaluate.base_quality(still, n=60)
+    assert got["frechet_distance"] > 5 * got["frechet_floor"] > 0
+
+
+def test_in_batches_gives_every_row_once():
+    rows = torch.arange(1001.0)[:, None]
+    assert torch.equal(evaluate.in_batches(lambda a, b: a + b, rows, rows), 2 * rows)
+    sizes = []
+    evaluate.in_batches(lambda a: sizes.append(len(a)) or a, rows)
+    assert len(sizes) == 5 and max(sizes) - min(sizes) <= 1
+
+
 @pytest.mark.slow
 def test_shipped_faces():
     """The numbers of the run, and a small sample of today."""

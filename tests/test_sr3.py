@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from minidiff import ddim, ddpm
+from minidiff import ddim
 from minidiff.apps import sr3
 from minidiff.nets import UNet
 from minidiff.sampling import last
@@ -112,12 +112,30 @@ def test_samples_follow_the_posterior_and_keep_the_small_image():
     assert kept.abs().max() < 0.05  # no noise is added on the last step
 
 
+@pytest.mark.equation("eq-sr3-shrunk")
 def test_few_deterministic_steps_lose_variance_and_so_less_than_three_decibels():
     torch.manual_seed(2)
     high, low = pairs(3000)
-    step = functools.partial(ddim.step, eta=0.0)
-    errors = [mse(draws(low, S.grid(n), step=step), high) / MMSE for n in (1, 2, 4, 50)]
+    step, errors = functools.partial(ddim.step, eta=0.0), []
+    for n in (1, 2, 4, 50):
+        one, two = (draws(low, S.grid(n), step=step) for _ in range(2))
+        errors.append(mse(one, high) / MMSE)
+        rho = 0.5 * mse(one, two) / MMSE  # two draws for one input: twice their variance
+        assert abs(errors[-1] - 1 - rho) < 0.06, n
     assert abs(errors[0] - 1) < 0.05 and errors == sorted(errors) and errors[-1] < 2.05
+
+
+@pytest.mark.equation("eq-sr3-step")
+def test_the_step_is_that_of_the_paper():
+    """Their gamma is our alpha_bar; over a longer stride alpha is the ratio of two of them."""
+    x, eps, z = torch.randn(3, 5, 2, 4, 4, dtype=F64)
+    for t, s in ((1000, 999), (700, 650), (20, 1), (3, 0)):
+        alpha, gamma = (S.alpha_bar[t] / S.alpha_bar[s]).item(), S.alpha_bar[t].item()
+        want = (x - (1 - alpha) / (1 - gamma) ** 0.5 * eps) / alpha**0.5
+        if s > 0:
+            want = want + (1 - alpha) ** 0.5 * z
+        got, _ = sr3.step(x, t, s, eps, S, noise=lambda _: z)
+        assert (got / want - 1).abs().max() < 1e-9
 
 
 def test_another_schedule_than_that_of_training():
@@ -229,14 +247,3 @@ IMAGES = torch.zeros(2, 1, 6, 9)
 def test_bad_input(call, error, words):
     with pytest.raises(error, match=words):
         call()
-
-
-def test_ddpm_is_the_step_unless_told_otherwise():
-    """Its noise has variance beta, the paper's: in front of the last step, which adds none."""
-    torch.manual_seed(6)
-    _, low = pairs(1)
-    low = low.expand(4000, -1, -1, -1)
-    two = S.grid(2)
-    walk = list(sr3.upscale(exact, low, FACTOR, S, two, noise=torch.zeros_like))
-    want = ddpm.large_variance(two[0], two[1], S)
-    assert (walk[0].x.var(0) / want - 1).abs().max() < 0.1 and walk[1].x.var(0).max() > 0
