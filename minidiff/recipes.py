@@ -266,11 +266,11 @@ RECIPES = {
             channels_last,
             functools.partial(UNet, 3, 48, (1, 2), classes=8, image_channels=3, patch=2, depth=2),
         ),
-        loss=functools.partial(sr3.loss, factor=4),
+        loss=functools.partial(sr3.loss, factor=4, top=0.25),
         schedule=functools.partial(cosine_schedule, 1000),
         shape=(3, 32, 32),
         parent="faces",
-        steps=12_000,
+        steps=16_000,
         batch=64,
         lr=2e-3,
     ),
@@ -279,7 +279,7 @@ RECIPES = {
         net=functools.partial(
             channels_last, functools.partial(UNet, 3, 32, (1, 2), image_channels=3, patch=2)
         ),
-        loss=functools.partial(sr3.loss, factor=2),
+        loss=functools.partial(sr3.loss, factor=2, top=0.25),
         schedule=functools.partial(cosine_schedule, 1000),
         shape=(3, 32, 32),
         steps=8000,

@@ -161,6 +161,17 @@ def test_levels_are_uniform_within_their_segments():
     assert one.T == 1 and one.alpha_bar[0] == 1
 
 
+def test_a_share_of_the_levels_lies_at_the_top():
+    torch.manual_seed(7)
+    few = Schedule(torch.tensor([1.0, 0.9, 0.5, 0.01], dtype=F64))
+    for top, want in ((0.0, [10, 10, 10]), (0.2, [8, 8, 14]), (1.0, [0, 0, 30])):
+        drawn = sr3.levels(few, 30, top).alpha_bar[1:]
+        counts = [
+            int(((drawn >= a) & (drawn < b)).sum()) for b, a in few.alpha_bar.unfold(0, 2, 1)
+        ]
+        assert counts == want
+
+
 @pytest.mark.equation("eq-sr3-loss")
 def test_the_loss_of_a_perfect_network_is_the_variance_that_is_left():
     """|v_hat - v|^2 = |x0_hat - x_0|^2 / b^2: its mean is tr(LEFT seen^-1) / d, by eigenvalues."""
@@ -176,7 +187,7 @@ def test_the_loss_of_a_perfect_network_is_the_variance_that_is_left():
             ]
         )
 
-    got = sr3.loss(told, high, factor=FACTOR, schedule=flat)
+    got = sr3.loss(told, high, factor=FACTOR, schedule=flat, top=0.5)  # there is one segment
     ab = 0.5 + 0.5 * (torch.arange(20000, dtype=F64) + 0.5) / 20000
     left = torch.linalg.eigvalsh(LEFT).clamp(min=0)
     want = (left / (ab[:, None] * left + 1 - ab[:, None])).sum(1).mean() / D
@@ -233,6 +244,7 @@ IMAGES = torch.zeros(2, 1, 6, 9)
         (lambda: sr3.up(IMAGES, 1.5), TypeError, "factor: expected an int"),
         (lambda: sr3.up(IMAGES[0], 2), ValueError, r"low: expected shape \(B, C, H, W\)"),
         (lambda: sr3.levels(S, 0), ValueError, "n: expected an int >= 1"),
+        (lambda: sr3.levels(S, 4, 1.5), ValueError, "top: expected a number in 0..1"),
         (lambda: sr3.loss(exact, IMAGES, factor=4, schedule=S), ValueError, "factor"),
         (lambda: sr3.upscale(exact, IMAGES[0], 2, S, [1000, 0]), ValueError, "low"),
         (lambda: sr3.upscale(exact, IMAGES, 2, S, [0, 1001]), ValueError, "grid"),

@@ -86,7 +86,7 @@ def loss(
     told = functools.partial(
         net, image=sr3.up(z, factor), image_level=_level(s, z, schedule), label=label
     )
-    return sr3.denoising(told, high, schedule)
+    return sr3.denoising(told, high, sr3.levels(schedule, len(high)))
 
 
 def stage(

@@ -54,7 +54,7 @@ def up(low: Tensor, factor: int) -> Tensor:
     return F.interpolate(low, scale_factor=factor, mode="bicubic", antialias=True)
 
 
-def levels(schedule: Schedule, n: int) -> Schedule:
+def levels(schedule: Schedule, n: int, top: float = 0.0) -> Schedule:
     """Returns a schedule of n levels drawn from between those of ``schedule``. (eq-sr3-levels)
 
     Each alpha_bar is uniform within a segment (alpha_bar_t, alpha_bar_{t-1}), t uniform on 1..T
@@ -64,22 +64,34 @@ def levels(schedule: Schedule, n: int) -> Schedule:
     Args:
         schedule: The noise schedule.
         n: The number of levels, >= 1: the size of a batch.
+        top: The share of them, 0..1, that lie in the last segment, t = T, instead: what is
+            learnt there is the regression (eq-sr3-mean), which the paper trains by itself.
 
     Raises:
         TypeError: ``n`` is not an int.
-        ValueError: ``n < 1``.
+        ValueError: ``n < 1``, or ``top`` leaves 0..1.
 
     Source: Saharia et al. 2023 (SR3), section 2.4; their gamma is our alpha_bar.
     """
     check.integer("n", n, 1)
-    ab = schedule.alpha_bar
-    even = torch.arange(n, dtype=ab.dtype) / n
-    u = ((torch.rand(1, dtype=ab.dtype) + even) % 1).sort().values * schedule.T
-    t = u.long()
+    check.number("top", top, 0, 1)
+    ab, last = schedule.alpha_bar, round(top * n)
+    even = torch.arange(n - last, dtype=ab.dtype) / max(n - last, 1)
+    u = ((torch.rand(1, dtype=ab.dtype) + even) % 1) * schedule.T
+    above = torch.rand(last, dtype=ab.dtype) + schedule.T - 1
+    u = torch.cat([u, above]).sort().values
+    t = u.long().clamp(max=schedule.T - 1)  # u may round up to T
     return Schedule(torch.cat([ab[:1], torch.lerp(ab[t], ab[t + 1], u - t)]))
 
 
-def loss(net: Callable[..., Tensor], high: Tensor, *, factor: int, schedule: Schedule) -> Tensor:
+def loss(
+    net: Callable[..., Tensor],
+    high: Tensor,
+    *,
+    factor: int,
+    schedule: Schedule,
+    top: float = 0.0,
+) -> Tensor:
     """Returns the loss of each image, for a network that predicts v. (eq-sr3-loss)
 
     It is ``ddpm.loss`` with the enlarged small image as a condition, at ``levels`` of the
@@ -90,20 +102,21 @@ def loss(net: Callable[..., Tensor], high: Tensor, *, factor: int, schedule: Sch
         high: (B, C, H, W) clean images.
         factor: By which the small ones are smaller, divides H and W.
         schedule: The noise schedule.
+        top: As for ``levels``.
 
     Raises:
         TypeError: ``high`` is not floating point, or ``factor`` is not an int.
-        ValueError: ``high`` is not (B, C, H, W), or ``factor`` does not divide its sides.
+        ValueError: ``high`` is not (B, C, H, W), ``factor`` does not divide its sides, or ``top``
+            leaves 0..1.
 
     Source: Saharia et al. 2023 (SR3), eq. 6, with p = 2.
     """
     told = functools.partial(net, image=up(down(high, factor), factor))
-    return denoising(told, high, schedule)
+    return denoising(told, high, levels(schedule, len(high), top))
 
 
-def denoising(told: Callable[..., Tensor], x0: Tensor, schedule: Schedule) -> Tensor:
-    """Returns the loss of each image at ``levels`` of the schedule, for a net that predicts v."""
-    drawn = levels(schedule, len(x0))
+def denoising(told: Callable[..., Tensor], x0: Tensor, drawn: Schedule) -> Tensor:
+    """Returns the loss of each image, each at a level of ``drawn``, for a net that predicts v."""
     t, weight = torch.arange(1, drawn.T + 1, device=x0.device), 1 / drawn.alpha_bar
     return ddpm.loss(eps_fn(told, drawn), x0, drawn, weight=weight, t=t)
 
