@@ -192,6 +192,11 @@ def face_judge(width: int) -> Judge:
 
 S_MAX = 500  # what the stages of the cascade learn up to: alpha_bar = .49
 
+# The network of ``faces``, with an image beside what it denoises.
+TOLD_FACES = functools.partial(
+    channels_last,
+    functools.partial(UNet, 3, 48, (1, 2), classes=8, image_channels=3, patch=2, depth=2),
+)
 CDM_8 = Recipe(
     data=functools.partial(small_faces, 24_000, seed=0, size=8),
     net=functools.partial(channels_last, functools.partial(UNet, 3, 48, (1, 2), classes=8)),
@@ -262,10 +267,7 @@ RECIPES = {
     ),
     "sr3-faces": Recipe(
         data=functools.partial(unlabelled_faces, 24_000, seed=0),
-        net=functools.partial(
-            channels_last,
-            functools.partial(UNet, 3, 48, (1, 2), classes=8, image_channels=3, patch=2, depth=2),
-        ),
+        net=TOLD_FACES,
         loss=functools.partial(sr3.loss, factor=4, top=0.25),
         schedule=functools.partial(cosine_schedule, 1000),
         shape=(3, 32, 32),
@@ -294,10 +296,7 @@ RECIPES = {
     "cdm-16-clean": dataclasses.replace(CDM_16, loss=functools.partial(cdm.loss, cdm.clean)),
     "cdm-32": Recipe(
         data=functools.partial(labelled_faces, 24_000, seed=0),
-        net=functools.partial(
-            channels_last,
-            functools.partial(UNet, 3, 48, (1, 2), classes=8, image_channels=3, patch=2, depth=2),
-        ),
+        net=TOLD_FACES,
         loss=functools.partial(cdm.loss, functools.partial(cdm.gaussian, S_MAX)),
         schedule=functools.partial(cosine_schedule, 1000),
         shape=(3, 32, 32),
