@@ -213,6 +213,7 @@ def test_coefficients_of_no_samples() -> None:
     none = torch.zeros(0, dtype=torch.int64)
     for coefficient in linear_schedule(50).coefs(none, torch.zeros(0, 3)):
         assert coefficient.shape == (0, 1)
+    check.index("t", none, 1, 50)  # nothing is out of range
 
 
 def test_times_on_another_device_are_checked_before_they_are_looked_up(monkeypatch):
