@@ -207,11 +207,11 @@ def test_a_fault_over_http_is_noticed(context, page, tmp_path, check, plant):
 
 
 def test_a_heavy_page_is_noticed(context, page, tmp_path):
-    heavy = at_the_end('<img src="heavy.png" alt="A picture">')
+    heavy = at_the_end('<script src="heavy.js"></script>')
     path, _ = page("book/notation.html", heavy)
     sizes = []
     for size in (0, 1000 * test_pages_http.BAR):
-        (tmp_path / "book/heavy.png").write_bytes(os.urandom(size))
+        (tmp_path / "book/heavy.js").write_text(f"// {os.urandom(size).hex()}\n")
         with served(tmp_path) as address:
             found = test_pages_http.visit(context.browser, address, "book/notation.html")
         sizes.append(bool(test_pages_http.heavy({path: found})))
