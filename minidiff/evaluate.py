@@ -218,9 +218,13 @@ def faces_marks(x: Tensor, label: Tensor | None = None) -> dict[str, float]:
         "frequency_error": max(errors).item(),
     }
     if label is not None:
-        told = 2 * answers["hair_style"] + answers["glasses"]
-        measured["agreement"] = (told == label).float().mean().item()
+        measured["agreement"] = agreement(answers, label)
     return {name: round(value, 4) for name, value in measured.items()}
+
+
+def agreement(answers: dict[str, Tensor], label: Tensor) -> float:
+    """Returns the share of faces whose hair style and glasses a verdict gives as labelled."""
+    return (2 * answers["hair_style"] + answers["glasses"] == label).float().mean().item()
 
 
 def in_batches(draw: Callable[..., Tensor], *rows: Tensor) -> Tensor:

@@ -56,13 +56,12 @@ def marks(judge: Judge, x: Tensor, small: Tensor, label: Tensor, seen: Tensor) -
     image that it was made from, and against that of another sample of the same class.
     """
     answers, sure = evaluate.verdict(judge, x)
-    told = 2 * answers["hair_style"] + answers["glasses"]
     back = sr3.down(x, 4)
     measured = {
         "frechet_distance": metrics.frechet_distance(
             evaluate.features(judge, x), evaluate.features(judge, seen)
         ),
-        "agreement": (told == label).float().mean().item(),
+        "agreement": evaluate.agreement(answers, label),
         "sure": sure.float().mean().item(),
         "own": evaluate.pooled_psnr(back, small),
         "other": evaluate.pooled_psnr(back, small.roll(8, 0)),  # the labels repeat after 8
@@ -144,7 +143,7 @@ def truncated(nets: dict[str, nn.Module], judge: Judge, faces: Tensor, s: int) -
 
 
 def single(judge: Judge, faces: Tensor) -> dict[str, Any]:
-    """Returns the marks of ``faces``, told the same labels, and seconds for an image of each."""
+    """Returns the marks of the network ``faces``, told the same labels."""
     n = max(SIZES)
     label, net = torch.arange(n) % 8, zoo.load("faces")
     x = evaluate.generate(net, zoo.recipe("faces"), n, steps=STEPS, seed=SEEDS[0], label=label)
@@ -183,9 +182,7 @@ def main() -> None:
     rows |= {"milliseconds": seconds(nets), "single": single(judge, faces[:n])}
     print(rows, flush=True)
     rows["floor"] = metrics.frechet_distance(*evaluate.features(judge, faces).chunk(2))
-    drawn = evaluate.verdict(judge, faces)[0]
-    told = 2 * drawn["hair_style"] + drawn["glasses"]
-    rows["agreement of real faces"] = (told == label).float().mean().item()
+    rows["agreement of real faces"] = evaluate.agreement(evaluate.verdict(judge, faces)[0], label)
     rows["sweep"] = sweep(nets, judge, faces[:n])
     rows["real small images"] = kept(nets, faces[:n], label[:n])
     rows["augmentations"] = augmentations(nets, sr3.down(faces, 2))

@@ -24,7 +24,7 @@ Corrupt = Callable[[Tensor, Schedule], tuple[Tensor, Tensor]]  # z (B, ...) -> (
 def gaussian(s_max: int, z: Tensor, schedule: Schedule) -> tuple[Tensor, Tensor]:
     """Returns z_s ~ q(z_s | z_0), s uniform on 0..s_max, and s.
 
-    Source: Ho et al. 2022 (CDM), section 4.1.
+    Source: Ho et al. 2022 (CDM).
     """
     check.integer("s_max", s_max, 0, schedule.T)
     s = torch.randint(s_max + 1, z.shape[:1], device=z.device)
@@ -36,7 +36,7 @@ def blurred(z: Tensor, schedule: Schedule) -> tuple[Tensor, Tensor]:
 
     Nothing is blurred when the stage is sampled.
 
-    Source: Ho et al. 2022 (CDM), section 4.2.
+    Source: Ho et al. 2022 (CDM).
     """
     n, channels = z.shape[:2]
     side = torch.exp(-0.5 / (0.4 + 0.2 * torch.rand(n, device=z.device)) ** 2)
@@ -80,7 +80,7 @@ def loss(
         ValueError: ``high`` is not (B, C, H, W), ``factor`` does not divide its sides, or a label
             is not one of the network's.
 
-    Source: Ho et al. 2022 (CDM), algorithm 1.
+    Source: Ho et al. 2022 (CDM).
     """
     z, s = corrupt(sr3.down(high, factor), schedule)
     told = functools.partial(
@@ -124,7 +124,7 @@ def stage(
         TypeError: ``z`` is not floating point, or ``s`` is not an int.
         ValueError: ``s`` leaves 0..s_max, or what ``sr3.upscale`` or the network raises.
 
-    Source: Ho et al. 2022 (CDM), algorithms 2 and 3.
+    Source: Ho et al. 2022 (CDM).
     """
     check.integer("s_max", s_max, 0, schedule.T)
     check.integer("s", s, 0, s_max)

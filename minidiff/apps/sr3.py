@@ -71,7 +71,7 @@ def levels(schedule: Schedule, n: int, top: float = 0.0) -> Schedule:
         TypeError: ``n`` is not an int.
         ValueError: ``n < 1``, or ``top`` leaves 0..1.
 
-    Source: Saharia et al. 2023 (SR3), section 2.4; their gamma is our alpha_bar.
+    Source: Saharia et al. 2023 (SR3); their gamma is our alpha_bar.
     """
     check.integer("n", n, 1)
     check.number("top", top, 0, 1)
@@ -109,7 +109,7 @@ def loss(
         ValueError: ``high`` is not (B, C, H, W), ``factor`` does not divide its sides, or ``top``
             leaves 0..1.
 
-    Source: Saharia et al. 2023 (SR3), eq. 6, with p = 2.
+    Source: Saharia et al. 2023 (SR3), with p = 2.
     """
     told = functools.partial(net, image=up(down(high, factor), factor))
     return denoising(told, high, levels(schedule, len(high), top))
@@ -149,7 +149,7 @@ def upscale(
         TypeError: ``low`` is not floating point, or ``factor`` is not an int.
         ValueError: ``low`` is not (B, C, h, w), ``factor < 1``, or what ``sample`` raises.
 
-    Source: Saharia et al. 2023 (SR3), algorithm 2.
+    Source: Saharia et al. 2023 (SR3).
     """
     image = up(low, factor)
     return sample(eps_fn(net, schedule, image=image), noise(image), schedule, grid, step)
