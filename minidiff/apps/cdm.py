@@ -32,7 +32,7 @@ def gaussian(s_max: int, z: Tensor, schedule: Schedule) -> tuple[Tensor, Tensor]
 
 
 def blurred(z: Tensor, schedule: Schedule) -> tuple[Tensor, Tensor]:
-    """Returns the images, half of them blurred by 3x3, sigma uniform on .4...6, as if clean.
+    """Returns the images, half of them blurred by 3x3, sigma uniform on 0.4..0.6, as if clean.
 
     Nothing is blurred when the stage is sampled.
 
