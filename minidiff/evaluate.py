@@ -276,6 +276,16 @@ def upscaling_quality(
     return measured
 
 
+def regression_quality(net: nn.Module, n: int = 200) -> dict[str, float]:
+    """Returns ``psnr`` and ``consistency``, as ``upscaling_quality`` does, of a regression."""
+    high = recipes.unlabelled_faces(n, HELD_OUT)[0]
+    low = sr3.down(high, 4)
+    torch.manual_seed(1)
+    x = in_batches(lambda z: sr3.regress(net, z, 4, cosine_schedule(1000)), low)
+    lost = (sr3.down(x, 4) - low).square().mean().item()
+    return {"psnr": round(pooled_psnr(x, high), 3), "consistency": round(lost, 7)}
+
+
 def base_quality(net: nn.Module, seed: int = 1, n: int = SAMPLES) -> dict[str, float]:
     """Measures the base of chapter 6: ``frechet_distance`` of n samples, all classes alike.
 
@@ -321,6 +331,7 @@ QUALITY: dict[str, Callable[[nn.Module], dict[str, float]]] = {
     "digits-class": digits_class_quality,
     "faces": faces_quality,
     "sr3-faces": functools.partial(upscaling_quality, "sr3-faces"),
+    "sr3-faces-regression": regression_quality,
     "sr3-photos": functools.partial(upscaling_quality, "sr3-photos"),
     "cdm-8": base_quality,
     "cdm-8-early": base_quality,

@@ -197,6 +197,17 @@ TOLD_FACES = functools.partial(
     channels_last,
     functools.partial(UNet, 3, 48, (1, 2), classes=8, image_channels=3, patch=2, depth=2),
 )
+SR3_FACES = Recipe(
+    data=functools.partial(unlabelled_faces, 24_000, seed=0),
+    net=TOLD_FACES,
+    loss=functools.partial(sr3.loss, factor=4, top=0.25),
+    schedule=functools.partial(cosine_schedule, 1000),
+    shape=(3, 32, 32),
+    parent="faces",
+    steps=16_000,
+    batch=64,
+    lr=2e-3,
+)
 CDM_8 = Recipe(
     data=functools.partial(small_faces, 24_000, seed=0, size=8),
     net=functools.partial(channels_last, functools.partial(UNet, 3, 48, (1, 2), classes=8)),
@@ -265,16 +276,10 @@ RECIPES = {
         batch=64,
         lr=3e-3,
     ),
-    "sr3-faces": Recipe(
-        data=functools.partial(unlabelled_faces, 24_000, seed=0),
-        net=TOLD_FACES,
-        loss=functools.partial(sr3.loss, factor=4, top=0.25),
-        schedule=functools.partial(cosine_schedule, 1000),
-        shape=(3, 32, 32),
-        parent="faces",
-        steps=16_000,
-        batch=64,
-        lr=2e-3,
+    "sr3-faces": SR3_FACES,
+    # The regression: the same network on the same pictures, learning at t = T alone.
+    "sr3-faces-regression": dataclasses.replace(
+        SR3_FACES, loss=functools.partial(sr3.loss, factor=4, top=1.0)
     ),
     "sr3-photos": Recipe(
         data=functools.partial(photo_patches, 20_000, seed=0),

@@ -69,6 +69,7 @@ def integrate(mean, var, given, left):
     return centre.item(), (density * (x - centre) ** 2).sum().item()
 
 
+@pytest.mark.equation("eq-cdm-toy", "eq-cdm-processing")
 def test_more_noise_brings_an_exact_cascade_nearer_to_the_data():
     """The three figures of each line: alpha_bar_s, KL of the samples, information kept."""
     torch.manual_seed(0)
@@ -92,6 +93,7 @@ def test_more_noise_brings_an_exact_cascade_nearer_to_the_data():
         assert abs(x.mean() - mean) < 0.03 and abs(x.var() - var) < 0.03
 
 
+@pytest.mark.equation("eq-cdm-factor")
 def test_a_cascade_of_exact_models_is_exact():
     torch.manual_seed(4)
     z = torch.randn(20000, 1, 1, 1, dtype=F64)
@@ -100,6 +102,7 @@ def test_a_cascade_of_exact_models_is_exact():
     assert abs(torch.stack([x, z]).flatten(1).corrcoef()[0, 1] - RHO) < 0.01
 
 
+@pytest.mark.equation("eq-cdm-truncated")
 def test_truncated_and_not_truncated_are_one_law_where_the_base_is_exact():
     torch.manual_seed(1)
     s = time_of(0.5)
@@ -116,6 +119,7 @@ def test_truncated_and_not_truncated_are_one_law_where_the_base_is_exact():
     assert abs(stopped.mean() - noised.mean()) < 0.04 and abs(stopped.var() - noised.var()) < 0.04
 
 
+@pytest.mark.equation("eq-cdm-loss", "eq-cdm-augmentation")
 def test_the_loss_of_a_perfect_stage_is_the_variance_that_is_left():
     """With factor 1 the small image is the large one, and noise alone hides something of it."""
     torch.manual_seed(2)

@@ -64,6 +64,7 @@ def mse(a, b):
     return (a - b).square().mean().item()
 
 
+@pytest.mark.equation("eq-sr3-down")
 def test_down_is_the_mean_of_blocks():
     x = torch.randn(3, 2, 12, 8, dtype=F64)
     means = [[x[:, :, i : i + 4, j : j + 4].mean((2, 3)) for j in (0, 4)] for i in (0, 4, 8)]
@@ -80,6 +81,7 @@ def test_up_is_bicubic_and_keeps_what_is_constant():
     assert (sr3.up(ramp, 2)[0, 0, 0, 4:-4] - at[4:-4]).abs().max() < 1e-12
 
 
+@pytest.mark.equation("eq-sr3-mean")
 def test_the_answer_at_pure_noise_is_the_posterior_mean():
     high, low = pairs(2000)
     mean = sr3.regress(exact, low, FACTOR, S)
@@ -90,6 +92,7 @@ def test_the_answer_at_pure_noise_is_the_posterior_mean():
     assert mse(better, high) > mse(mean, high)
 
 
+@pytest.mark.equation("eq-sr3-two", "eq-sr3-average")
 def test_an_exact_sample_has_twice_the_error_of_the_mean():
     torch.manual_seed(0)
     high, low = pairs(3000)
@@ -98,6 +101,7 @@ def test_an_exact_sample_has_twice_the_error_of_the_mean():
         assert abs(mse(samples[:n].mean(0), high) / MMSE - want) < 0.08, n
 
 
+@pytest.mark.equation("eq-sr3-levels")
 def test_samples_follow_the_posterior_and_keep_the_small_image():
     torch.manual_seed(1)
     _, low = pairs(1)
@@ -108,6 +112,7 @@ def test_samples_follow_the_posterior_and_keep_the_small_image():
     assert kept.abs().max() < 0.05  # no noise is added on the last step
 
 
+@pytest.mark.equation("eq-sr3-shrunk")
 def test_few_deterministic_steps_lose_variance_and_so_less_than_three_decibels():
     torch.manual_seed(2)
     high, low = pairs(3000)
@@ -120,6 +125,7 @@ def test_few_deterministic_steps_lose_variance_and_so_less_than_three_decibels()
     assert abs(errors[0] - 1) < 0.05 and errors == sorted(errors) and errors[-1] < 2.05
 
 
+@pytest.mark.equation("eq-sr3-step")
 def test_the_step_is_that_of_the_paper():
     """Their gamma is our alpha_bar; over a longer stride alpha is the ratio of two of them."""
     x, eps, z = torch.randn(3, 5, 2, 4, 4, dtype=F64)
@@ -139,6 +145,7 @@ def test_another_schedule_than_that_of_training():
     assert abs(mse(draws(low, other.grid(200), other), high) / MMSE - 2) < 0.15
 
 
+@pytest.mark.equation("eq-sr3-levels")
 def test_levels_are_uniform_within_their_segments():
     torch.manual_seed(4)
     few = Schedule(torch.tensor([1.0, 0.9, 0.5, 0.01], dtype=F64))
@@ -165,6 +172,7 @@ def test_a_share_of_the_levels_lies_at_the_top():
         assert counts == want
 
 
+@pytest.mark.equation("eq-sr3-loss")
 def test_the_loss_of_a_perfect_network_is_the_variance_that_is_left():
     """|v_hat - v|^2 = |x0_hat - x_0|^2 / b^2: its mean is tr(LEFT seen^-1) / d, by eigenvalues."""
     torch.manual_seed(5)

@@ -369,7 +369,7 @@ def test_a_damaged_manifest_is_refused(tmp_path):
         assert f"{tmp_path / 'manifest.json'}: {message}" in str(info.value)
 
 
-IN_TRAINING = {"sr3-faces", "sr3-photos", "cdm-8", "cdm-8-early", "cdm-32"}
+IN_TRAINING = {"sr3-faces-regression", "sr3-photos", "cdm-8", "cdm-8-early", "cdm-32"}
 IN_TRAINING |= {"cdm-16", "cdm-16-blur", "cdm-16-clean"}
 
 

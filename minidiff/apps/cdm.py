@@ -22,7 +22,7 @@ Corrupt = Callable[[Tensor, Schedule], tuple[Tensor, Tensor]]  # z (B, ...) -> (
 
 
 def gaussian(s_max: int, z: Tensor, schedule: Schedule) -> tuple[Tensor, Tensor]:
-    """Returns z_s ~ q(z_s | z_0), s uniform on 0..s_max, and s.
+    """Returns z_s ~ q(z_s | z_0), s uniform on 0..s_max, and s. (eq-cdm-augmentation)
 
     Source: Ho et al. 2022 (CDM).
     """
@@ -62,7 +62,7 @@ def loss(
     schedule: Schedule,
     factor: int = 2,
 ) -> Tensor:
-    """Returns the loss of each image, for a stage that predicts v.
+    """Returns the loss of each image, for a stage that predicts v. (eq-cdm-loss)
 
     As ``sr3.loss``, but the small image is corrupted, and the stage is told by how much, and the
     class.

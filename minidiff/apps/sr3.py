@@ -17,12 +17,12 @@ from minidiff.forward import NoiseFn, eps_fn, noise_level, x0_from_v
 from minidiff.sampling import Step, StepFn, sample
 from minidiff.schedule import Schedule
 
-# The paper's step: DDPM's, with the larger variance, beta.
+# The paper's step: DDPM's, with the larger variance, beta (eq-sr3-step).
 step: StepFn = functools.partial(ddpm.step, variance=ddpm.large_variance)
 
 
 def down(x: Tensor, factor: int) -> Tensor:
-    """Returns the mean of each ``factor`` x ``factor`` block.
+    """Returns the mean of each ``factor`` x ``factor`` block. (eq-sr3-down)
 
     Args:
         x: (B, C, H, W).
@@ -55,7 +55,7 @@ def up(low: Tensor, factor: int) -> Tensor:
 
 
 def levels(schedule: Schedule, n: int, top: float = 0.0) -> Schedule:
-    """Returns a schedule of n levels drawn from between those of ``schedule``.
+    """Returns a schedule of n levels drawn from between those of ``schedule``. (eq-sr3-levels)
 
     Each alpha_bar is uniform within a segment (alpha_bar_t, alpha_bar_{t-1}), t uniform on 1..T
     and spread evenly over the n. A network that learns at such levels can be asked at any, so
@@ -65,7 +65,7 @@ def levels(schedule: Schedule, n: int, top: float = 0.0) -> Schedule:
         schedule: The noise schedule.
         n: The number of levels, >= 1: the size of a batch.
         top: The share of them, 0..1, that lie in the last segment, t = T, instead: what is
-            learnt there is the regression, which the paper trains by itself.
+            learnt there is the regression (eq-sr3-mean), which the paper trains by itself.
 
     Raises:
         TypeError: ``n`` is not an int.
@@ -92,7 +92,7 @@ def loss(
     schedule: Schedule,
     top: float = 0.0,
 ) -> Tensor:
-    """Returns the loss of each image, for a network that predicts v.
+    """Returns the loss of each image, for a network that predicts v. (eq-sr3-loss)
 
     It is ``ddpm.loss`` with the enlarged small image as a condition, at ``levels`` of the
     schedule: |eps_hat(x_t, up(down(x_0)), level) - eps|^2 / (d alpha_bar), the regression of v.
@@ -164,7 +164,7 @@ def regress(
     *,
     noise: NoiseFn = torch.randn_like,
 ) -> Tensor:
-    """Returns the network's posterior mean E[high | low]: its x0_hat at t = T.
+    """Returns the network's posterior mean E[high | low]: its x0_hat at t = T. (eq-sr3-mean)
 
     There x_T says nothing of the image, so that what is left to predict from is ``low``: this is
     what a network trained to minimise |net(low) - high|^2 would answer.
