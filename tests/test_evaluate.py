@@ -206,6 +206,13 @@ def test_upscaling_quality_of_what_only_interpolates(name, factor):
         assert got[f"consistency_{kind}"] == pytest.approx(lost, rel=0.02, abs=2e-7), kind
 
 
+def test_regression_quality_of_what_only_interpolates():
+    both = evaluate.upscaling_quality("sr3-faces", interpolates, n=12, steps=1)
+    got = evaluate.regression_quality(interpolates, n=12)
+    assert got["psnr"] == pytest.approx(both["psnr_bicubic"], abs=0.02)
+    assert got["consistency"] == pytest.approx(both["consistency_bicubic"], rel=0.02)
+
+
 def test_unseen_patches_come_from_the_right_quarter():
     photos = data.photos()
     assert evaluate.unseen_patches(3).shape == (3, 3, 32, 32)

@@ -92,13 +92,15 @@ def test_the_answer_at_pure_noise_is_the_posterior_mean():
     assert mse(better, high) > mse(mean, high)
 
 
-@pytest.mark.equation("eq-sr3-two", "eq-sr3-average")
+@pytest.mark.equation("eq-sr3-two", "eq-sr3-average", "eq-sr3-product")
 def test_an_exact_sample_has_twice_the_error_of_the_mean():
     torch.manual_seed(0)
     high, low = pairs(3000)
     samples = torch.stack([draws(low) for _ in range(4)])
     for n, want in ((1, 2.0), (2, 1.5), (4, 1.25)):
         assert abs(mse(samples[:n].mean(0), high) / MMSE - want) < 0.08, n
+    product = ((samples[0] - high) * (samples[1] - high)).mean().item()
+    assert abs(product / MMSE - 1) < 0.08
 
 
 @pytest.mark.equation("eq-sr3-levels")

@@ -22,7 +22,7 @@ from minidiff.schedule import cosine_schedule
 SEEDS = (1, 2, 3)
 SIZES = (100, 1000)
 STEPS = 25  # of every stage
-LEVELS = (0, 50, 100, 200, 300, 400, 500)
+LEVELS = (0, 50, 150, 300, 500)
 BASES = ("cdm-8", "cdm-8-early")
 SCHEDULE = cosine_schedule(1000)
 GRID = SCHEDULE.grid(STEPS)
