@@ -369,14 +369,10 @@ def test_a_damaged_manifest_is_refused(tmp_path):
         assert f"{tmp_path / 'manifest.json'}: {message}" in str(info.value)
 
 
-IN_TRAINING = {"sr3-faces-regression", "sr3-photos", "cdm-8", "cdm-8-early", "cdm-32"}
-IN_TRAINING |= {"cdm-16", "cdm-16-blur", "cdm-16-clean"}
-
-
 def test_what_is_shipped():
     entries = zoo.manifest()
     files = sorted(path.stem for path in zoo.WEIGHTS.glob("*.safetensors"))
-    assert files == sorted(entries) == sorted(set(zoo.RECIPES) - {"tiny"} - IN_TRAINING)
+    assert files == sorted(entries) == sorted(set(zoo.RECIPES) - {"tiny"})
     sizes = [path.stat().st_size for path in zoo.WEIGHTS.glob("*.safetensors")]
     assert max(sizes) <= 5.5e6 and sum(sizes) < 25e6
     for name, entry in entries.items():
