@@ -369,14 +369,20 @@ def test_a_damaged_manifest_is_refused(tmp_path):
         assert f"{tmp_path / 'manifest.json'}: {message}" in str(info.value)
 
 
+# Measured for a table of chapter 6, that no page loads: four megabytes less to ship.
+MEASURED_ALONE = {"cdm-16-blur", "cdm-16-clean"}
+
+
 def test_what_is_shipped():
     entries = zoo.manifest()
+    assert sorted(entries) == sorted(set(zoo.RECIPES) - {"tiny"})
     files = sorted(path.stem for path in zoo.WEIGHTS.glob("*.safetensors"))
-    assert files == sorted(entries) == sorted(set(zoo.RECIPES) - {"tiny"})
+    assert files == sorted(set(entries) - MEASURED_ALONE)
     sizes = [path.stat().st_size for path in zoo.WEIGHTS.glob("*.safetensors")]
     assert max(sizes) <= 5.5e6 and sum(sizes) < 25e6
-    for name, entry in entries.items():
+    for name in files:
         zoo.load(name)  # whole, and of today's recipe
+    for entry in entries.values():
         assert {"seconds", "final_loss", "quality", "machine"} <= entry.keys()
 
 
