@@ -90,16 +90,16 @@ def test_code_mentions_what_it_imports_and_what_it_reaches_through_that():
 def test_a_name_leads_to_the_chapters_that_use_it_or_derive_it():
     pages = minidiff_book.pages_of
     assert pages("minidiff.nets.unet.UNet") == ["02-langevin", "03-ddpm"]  # as minidiff.nets.UNet
-    assert pages("minidiff.ddim") == ["04-ddim"]
-    assert pages("minidiff.forward.q_between") == ["03-ddpm"]  # no cell uses it
+    assert pages("minidiff.sampling.slerp") == ["04-ddim"]
+    assert pages("minidiff.forward.q_between")[0] == "03-ddpm"  # which derives it: no cell uses it
     assert pages("minidiff.gmm.GaussianMixture")[0] == "01-score-matching"
     assert pages("minidiff.nowhere") == []
 
 
 def test_the_line_about_chapters_stands_below_the_docstring():
     lines = ["Takes one step (eq-ddim-step)."]
-    thing = minidiff_book.pkgutil.resolve_name("minidiff.ddim.step")
-    minidiff_book.lead_to_the_book(None, "function", "minidiff.ddim.step", thing, None, lines)
+    thing = minidiff_book.pkgutil.resolve_name("minidiff.sampling.slerp")
+    minidiff_book.lead_to_the_book(None, "function", "minidiff.sampling.slerp", thing, None, lines)
     assert lines == [
         "Takes one step :eq:`eq-ddim-step`.",
         "",
@@ -108,5 +108,5 @@ def test_the_line_about_chapters_stands_below_the_docstring():
     ]
     for what, text in (("method", ["Text."]), ("function", [])):
         lines = list(text)
-        minidiff_book.lead_to_the_book(None, what, "minidiff.ddim.step", thing, None, lines)
+        minidiff_book.lead_to_the_book(None, what, "minidiff.sampling.slerp", thing, None, lines)
         assert lines == text
