@@ -182,6 +182,22 @@ def judge_quality(judge: nn.Module, n: int = 4000) -> dict[str, float]:
     }
 
 
+def noisy_judge_quality(judge: nn.Module, n: int = 4000) -> dict[str, float]:
+    """Returns the share of right backgrounds and hair colours of n faces at three levels."""
+    assert isinstance(judge, Judge)
+    drawn = data.faces(n, generator=torch.Generator().manual_seed(HELD_OUT))
+    schedule, measured = cosine_schedule(1000), {}
+    torch.manual_seed(1)
+    for alpha_bar in (0.9, 0.5, 0.1):
+        t = int((schedule.alpha_bar - alpha_bar).abs().argmin())
+        x_t = q_sample(drawn.images, t, torch.randn_like(drawn.images), schedule)
+        answers = verdict(judge, x_t)[0]
+        for name in ("background", "hair_color"):
+            right = (answers[name] == getattr(drawn.attributes, name)).float().mean().item()
+            measured[f"{name} at {alpha_bar}"] = round(right, 4)
+    return measured
+
+
 def faces_quality(net: nn.Module, seed: int = 1) -> dict[str, float]:
     """Returns ``faces_marks`` of 1,000 samples of a network that is told nothing."""
     return faces_marks(generate(net, RECIPES["faces"], seed=seed))
@@ -341,4 +357,5 @@ QUALITY: dict[str, Callable[[nn.Module], dict[str, float]]] = {
     "cdm-32": functools.partial(stage_quality, 32),
     "face-attributes": judge_quality,
     "face-identity": judge_quality,
+    "face-noisy": noisy_judge_quality,
 }

@@ -15,7 +15,7 @@ from minidiff import _validate as check
 from minidiff import data, ddpm
 from minidiff.apps import cdm, sr3
 from minidiff.data.faces import CATEGORIES
-from minidiff.forward import eps_fn
+from minidiff.forward import eps_fn, q_sample
 from minidiff.nets import MLP, Judge, UNet
 from minidiff.schedule import Schedule, cosine_schedule, linear_schedule
 
@@ -176,6 +176,12 @@ def naming(judge: Judge, images: Tensor, *truth: Tensor) -> Tensor:
     return loss
 
 
+def naming_noised(judge: Judge, images: Tensor, *truth: Tensor, schedule: Schedule) -> Tensor:
+    """Returns ``naming`` of noised pictures, at times uniform on 1..T."""
+    t = torch.randint(1, schedule.T + 1, images.shape[:1], device=images.device)
+    return naming(judge, q_sample(images, t, torch.randn_like(images), schedule), *truth)
+
+
 # Networks that need more than a constructor.
 
 
@@ -327,5 +333,15 @@ RECIPES = {
         batch=64,
         lr=2e-3,
         seed=1,
+    ),
+    # The classifier of noisy faces that guides in chapter 8.
+    "face-noisy": Recipe(
+        data=functools.partial(described_faces, 24_000, seed=4),
+        net=functools.partial(face_judge, 24),
+        loss=naming_noised,
+        schedule=functools.partial(cosine_schedule, 1000),
+        steps=4000,
+        batch=64,
+        lr=2e-3,
     ),
 }

@@ -62,7 +62,7 @@ def train(
             ``bfloat16`` is asked of a judge; while it runs, what ``train.fit`` raises.
     """
     it = recipe(name)
-    if bfloat16 and it.schedule is None:
+    if bfloat16 and it.shape is None:
         raise ValueError(f"bfloat16: expected a diffusion model, got {name}: train it without")
     if it.batch % processes()[1]:
         raise ValueError(

@@ -123,6 +123,24 @@ def test_judges_know_faces_that_they_never_saw(name):
     assert measured["sure"] == pytest.approx(quality["sure"], abs=0.02)
 
 
+def test_noisy_judge_quality_counts_right_answers(monkeypatch):
+    drawn = data.faces(40, generator=torch.Generator().manual_seed(evaluate.HELD_OUT))
+    truth = drawn.attributes._asdict()
+    seen = []
+
+    def says(judge, x):
+        seen.append((x - drawn.images).square().mean().item())
+        said = {name: truth[name].clone() for name in ("background", "hair_color")}
+        said["hair_color"][: 10 * len(seen)] = -1
+        return said, None
+
+    monkeypatch.setattr(evaluate, "verdict", says)
+    got = evaluate.noisy_judge_quality(zoo.recipe("face-noisy").net(), n=40)
+    assert [got[f"background at {level}"] for level in (0.9, 0.5, 0.1)] == [1.0, 1.0, 1.0]
+    assert [got[f"hair_color at {level}"] for level in (0.9, 0.5, 0.1)] == [0.75, 0.5, 0.25]
+    assert seen == sorted(seen) and seen[0] > 0.09  # 1 - alpha_bar of noise, and less picture
+
+
 def test_judge_quality_counts_right_answers(monkeypatch):
     drawn = data.faces(40, 32, "photo", torch.Generator().manual_seed(evaluate.HELD_OUT))
     truth = drawn.attributes._asdict()

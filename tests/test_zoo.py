@@ -547,3 +547,22 @@ def test_channels_last_is_a_layout_and_no_more():
     assert conv.is_contiguous(memory_format=torch.channels_last) and not conv.is_contiguous()
     x, level = torch.randn(2, 1, 8, 8), torch.tensor([0.3, 1.0])
     assert torch.allclose(same(x, level), net(x, level), atol=1e-5)
+
+
+def test_a_judge_of_noised_pictures_sees_all_levels_alike():
+    torch.manual_seed(0)
+    shares = []
+
+    class Spy(torch.nn.Module):
+        categories: dict[str, int] = {}
+
+        def forward(self, x):
+            shares.append(x.square().mean((1, 2, 3)))
+            return {"size": torch.zeros(len(x), requires_grad=True)}
+
+    schedule, images = linear_schedule(100), torch.zeros(5000, 3, 4, 4)
+    loss = recipes.naming_noised(Spy(), images, torch.ones(5000), schedule=schedule)
+    assert loss.shape == (5000,) and loss.unique() == 4  # 4 times a squared error of 1
+    want = (1 - schedule.alpha_bar[1:]).mean().item()  # of a black picture noise alone is left
+    assert abs(shares[0].mean().item() - want) < 0.02
+    assert shares[0].min() < 0.02 and shares[0].max() > 1

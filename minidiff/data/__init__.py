@@ -3,6 +3,7 @@
 from minidiff.data.digits import Digits, digits
 from minidiff.data.faces import FaceAttributes, Faces, faces
 from minidiff.data.photos import patches, photos
+from minidiff.data.strokes import strokes
 from minidiff.data.toy2d import checkerboard, eight_gaussians, swiss_roll, two_moons
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "faces",
     "patches",
     "photos",
+    "strokes",
     "swiss_roll",
     "two_moons",
 ]
