@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minidiff import data, evaluate, metrics, zoo
+from minidiff import data, ddim, evaluate, metrics, zoo
 from minidiff.apps import ilvr
 from minidiff.forward import EpsFn, eps_fn
 from minidiff.guidance import classifier_guidance
@@ -48,8 +48,15 @@ def diversity(predict: EpsFn, y: Tensor, n: int, each: int, seed: int) -> float:
     return round(math.sqrt(2 * variance), 4)
 
 
-def guided(predict: EpsFn, noisy: Judge, y: Tensor, w: float, seed: int) -> Tensor:
-    """Returns one sample for each reference, guided to what the classifier sees in it."""
+def guided(
+    predict: EpsFn, noisy: Judge, y: Tensor, w: float, seed: int, clip: float | None = 1.0
+) -> Tensor:
+    """Returns one sample for each reference, guided to what the classifier sees in it.
+
+    At T the prediction is the state over sqrt(alpha_bar) = 5e-5, and so is every error of the
+    gradient: without ``clip`` it sets the first step.
+    """
+    step = functools.partial(ddim.step, eta=1.0, clip=clip)
     with torch.no_grad():
         answers = evaluate.verdict(noisy, y)[0]
 
@@ -61,7 +68,7 @@ def guided(predict: EpsFn, noisy: Judge, y: Tensor, w: float, seed: int) -> Tens
             return torch.cat(terms, 1).sum(1)
 
         walk = classifier_guidance(predict, log_prob, SCHEDULE, w)
-        return last(sample(walk, torch.randn_like(some), SCHEDULE, GRID, ilvr.step))
+        return last(sample(walk, torch.randn_like(some), SCHEDULE, GRID, step))
 
     torch.manual_seed(seed)
     return evaluate.in_batches(draw, y, *(answers[name] for name in WANTED))
@@ -95,8 +102,10 @@ def main() -> None:
     tasks: dict[str, Callable[[], Tensor]] = {
         "ILVR, N = 8": lambda: refined(predict, y, ilvr.block_average, 8, SEEDS[0])
     }
+    walk = functools.partial(guided, predict, noisy, y, seed=SEEDS[0])
     for w in (1.0, 3.0, 10.0):
-        tasks[f"guidance, w = {w:g}"] = functools.partial(guided, predict, noisy, y, w, SEEDS[0])
+        tasks[f"guidance, w = {w:g}"] = functools.partial(walk, w=w)
+    tasks["the same, w = 1, x0 free"] = functools.partial(walk, w=1.0, clip=None)
     rows["task"] = {}
     for name, draw in tasks.items():
         start = time.perf_counter()
