@@ -28,6 +28,7 @@ ROOMS = {
     "gmm": GROUND | {"score_matching"},
     "ddpm": GROUND,
     "ddim": GROUND | {"ddpm"},
+    "guidance": GROUND,
     "sampling": STEPS,
     "data": set(),
     "metrics": set(),

@@ -508,7 +508,8 @@ def test_no_network_learns_from_the_faces_that_measure_it():
         for name, recipe in zoo.RECIPES.items()
         if "face" in name
     }
-    assert len(set(seeds.values())) == 3 and evaluate.HELD_OUT not in seeds.values()
+    # Only the networks that draw faces share one; no two judges do.
+    assert len(set(seeds.values())) == 4 and evaluate.HELD_OUT not in seeds.values()
     for name in zoo.RECIPES:  # the small ones of chapter 6 are the same faces
         if name.startswith("cdm-"):
             assert zoo.RECIPES[name].data.keywords["seed"] == seeds["faces"]
