@@ -18,7 +18,7 @@ from minidiff.apps import cdm, sr3
 from minidiff.data.faces import CATEGORIES
 from minidiff.forward import eps_fn, q_sample
 from minidiff.gmm import GaussianMixture
-from minidiff.nets import Judge
+from minidiff.nets import Clip, Judge, TextImageEncoder
 from minidiff.recipes import RECIPES, Recipe
 from minidiff.sampling import Hook, StepFn, last, sample
 from minidiff.schedule import cosine_schedule
@@ -198,6 +198,76 @@ def noisy_judge_quality(judge: nn.Module, n: int = 4000) -> dict[str, float]:
     return measured
 
 
+def style_judge_quality(judge: nn.Module, n: int = 4000) -> dict[str, float]:
+    """As ``judge_quality``, on n faces of all styles alike; and the share of right styles."""
+    assert isinstance(judge, Judge)
+    images, *truth = recipes.styled_faces(n, HELD_OUT)
+    answers, sure = verdict(judge, images)
+    measured = {
+        name: round((answers[name] == true).float().mean().item(), 4)
+        for name, true in zip((*CATEGORIES, "style"), truth, strict=False)
+    }
+    missed = (answers["smile"] - truth[-1]).square().mean() / truth[-1].var(correction=0)
+    return measured | {
+        "smile_r2": round(1 - missed.item(), 4),
+        "sure": round(sure.float().mean().item(), 4),
+    }
+
+
+_SENTENCES = {
+    "skin": ("a person with {} skin",),
+    "hair_color": ("a person with {} hair", "a person with a {} beard"),
+    "hair_style": ("a {} person", "a person with {} hair"),
+    "glasses": ("a person with {}glasses",),
+    "hat": ("a person with {} hat",),
+    "background": ("a person on a {} background", "a person in front of a {} wall"),
+    "clothes": ("a person in a {} shirt", "a person wearing a {} shirt"),
+}
+_WORDS = {
+    "glasses": ("no ", ""),
+    "hat": ("no", "a"),
+    "hair_style": ("bald", "short", "long", "curly"),
+}
+
+
+@torch.no_grad()
+def named(clip: TextImageEncoder, x: Tensor, name: str) -> Tensor:
+    """Returns for each picture the value whose sentences are most like it, (B,)."""
+    values = _WORDS.get(name, CATEGORIES[name])
+    texts = torch.stack(
+        [
+            clip.encode_text([sentence.format(value) for sentence in _SENTENCES[name]]).sum(0)
+            for value in values
+        ]
+    )
+    seen = torch.cat([clip.encode_image(some) for some in x.tensor_split(batches(len(x)))])
+    return (seen @ texts.T).argmax(1)
+
+
+@torch.no_grad()
+def clip_quality(clip: nn.Module, n: int = 4000) -> dict[str, float]:
+    """Measures a CLIP on n faces of all styles that it has not seen.
+
+    Returns:
+        For each attribute the share of faces of which a sentence about it is named rightly; and
+        ``retrieval``, the share of captions whose picture is the first of 100.
+    """
+    assert isinstance(clip, Clip)
+    images, *truth = recipes.styled_faces(n, HELD_OUT)
+    right = {
+        name: round((named(clip, images, name) == true).float().mean().item(), 4)
+        for name, true in zip(CATEGORIES, truth, strict=False)
+    }
+    images, tokens = recipes.captioned_faces(n, HELD_OUT)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
+    found = [
+        (clip.encode_tokens(tokens[some]) @ clip.encode_image(images[some]).T).argmax(1)
+        == torch.arange(len(some))
+        for some in order.tensor_split(n // 100)
+    ]
+    return right | {"retrieval": round(torch.cat(found).float().mean().item(), 4)}
+
+
 def faces_quality(net: nn.Module, seed: int = 1) -> dict[str, float]:
     """Returns ``faces_marks`` of 1,000 samples of a network that is told nothing."""
     return faces_marks(generate(net, RECIPES["faces"], seed=seed))
@@ -358,4 +428,6 @@ QUALITY: dict[str, Callable[[nn.Module], dict[str, float]]] = {
     "face-attributes": judge_quality,
     "face-identity": judge_quality,
     "face-noisy": noisy_judge_quality,
+    "face-styles": style_judge_quality,
+    "face-clip": clip_quality,
 }

@@ -14,9 +14,9 @@ from torch.nn.functional import cross_entropy
 from minidiff import _validate as check
 from minidiff import data, ddpm
 from minidiff.apps import cdm, sr3
-from minidiff.data.faces import CATEGORIES
+from minidiff.data.faces import CATEGORIES, STYLES, WORDS
 from minidiff.forward import eps_fn, q_sample
-from minidiff.nets import MLP, Judge, UNet
+from minidiff.nets import MLP, Clip, Judge, UNet
 from minidiff.schedule import Schedule, cosine_schedule, linear_schedule
 
 
@@ -132,6 +132,27 @@ def described_faces(n: int, seed: int) -> tuple[Tensor, ...]:
     return drawn.images, *(getattr(drawn.attributes, name) for name in (*CATEGORIES, "smile"))
 
 
+def styled_faces(n: int, seed: int) -> tuple[Tensor, ...]:
+    """Returns n faces, a quarter in each style, as ``style_judge`` names them."""
+    parts = [_in_style(style, n // 4, seed) for style in STYLES]
+    truth = [torch.cat([getattr(part.attributes, name) for part in parts]) for name in CATEGORIES]
+    style = torch.arange(len(STYLES)).repeat_interleave(n // 4)
+    smile = torch.cat([part.attributes.smile for part in parts])
+    return torch.cat([part.images for part in parts]), *truth, style, smile
+
+
+def captioned_faces(n: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Returns n faces, a quarter in each style, and the tokens of their captions."""
+    parts = [_in_style(style, n // 4, seed) for style in STYLES]
+    tokens = face_clip().tokens([caption for part in parts for caption in part.captions])
+    return torch.cat([part.images for part in parts]), tokens
+
+
+def _in_style(style: str, n: int, seed: int) -> data.Faces:
+    generator = torch.Generator().manual_seed(100 * seed + STYLES.index(style))
+    return data.faces(n, style=style, generator=generator)
+
+
 # What is learnt.
 
 
@@ -182,6 +203,20 @@ def naming_noised(judge: Judge, images: Tensor, *truth: Tensor, schedule: Schedu
     return naming(judge, q_sample(images, t, torch.randn_like(images), schedule), *truth)
 
 
+def pairing(clip: Clip, images: Tensor, tokens: Tensor) -> Tensor:
+    """Returns the symmetric contrastive loss of each pair of picture and caption. (eq-clip-loss)
+
+    Half the cross-entropy of finding the caption among those of the batch, and half that of
+    finding the picture.
+
+    Source: Radford et al. 2021 (CLIP).
+    """
+    alike = clip.encode_image(images) @ clip.encode_tokens(tokens).T * clip.log_scale.exp()
+    own = torch.arange(len(images), device=images.device)
+    one, other = (cross_entropy(x, own, reduction="none") for x in (alike, alike.T))
+    return (one + other) / 2
+
+
 # Networks that need more than a constructor.
 
 
@@ -194,6 +229,17 @@ def channels_last(build: Callable[[], nn.Module]) -> nn.Module:
 def face_judge(width: int) -> Judge:
     """Returns an untrained judge of all categorical attributes of a face, and of its smile."""
     return Judge({name: len(x) for name, x in CATEGORIES.items()}, ["smile"], width=width)
+
+
+def style_judge(width: int) -> Judge:
+    """Returns an untrained judge of faces in all styles: attributes, style and smile."""
+    categories = {name: len(x) for name, x in CATEGORIES.items()} | {"style": len(STYLES)}
+    return Judge(categories, ["smile"], width=width)
+
+
+def face_clip() -> Clip:
+    """Returns an untrained CLIP of the words of the captions."""
+    return Clip(WORDS, width=24)
 
 
 S_MAX = 500  # what the stages of the cascade learn up to: alpha_bar = .49
@@ -343,5 +389,22 @@ RECIPES = {
         steps=4000,
         batch=64,
         lr=2e-3,
+    ),
+    # For chapter 9: a judge of all styles, and the CLIP.
+    "face-styles": Recipe(
+        data=functools.partial(styled_faces, 24_000, seed=6),
+        net=functools.partial(style_judge, 24),
+        loss=naming,
+        steps=6000,
+        batch=64,
+        lr=2e-3,
+    ),
+    "face-clip": Recipe(
+        data=functools.partial(captioned_faces, 32_000, seed=5),
+        net=face_clip,
+        loss=pairing,
+        steps=8000,
+        batch=128,
+        lr=1e-3,
     ),
 }

@@ -381,6 +381,15 @@ _OPENINGS = {
 _MOODS = (("sad", "frowning"), ("calm", "serious"), ("happy", "smiling"))
 
 
+# All words of all captions.
+WORDS = tuple(
+    "a and background bald beard black blond blue brown calm curly dark drawing front frowning "
+    "glasses gray green hair happy hat in light long mosaic navy neon no of on pale pencil person "
+    "photo picture pink portrait purple red sad serious shirt short sign sketch skin smiling tan "
+    "tile wall wearing white with yellow".split()
+)
+
+
 def _caption(face: dict[str, str | bool | float], style: str, draws: list[float]) -> str:
     """Says what is in a face; each attribute but freckles, texture and pose with odds of 1/2."""
     draw = iter(draws)

@@ -1,7 +1,8 @@
 """Networks: denoisers, told a noise level and never a step number, and a judge of pictures."""
 
+from minidiff.nets.clip import Clip, TextImageEncoder
 from minidiff.nets.judge import Judge
 from minidiff.nets.mlp import MLP
 from minidiff.nets.unet import UNet
 
-__all__ = ["MLP", "Judge", "UNet"]
+__all__ = ["MLP", "Clip", "Judge", "TextImageEncoder", "UNet"]

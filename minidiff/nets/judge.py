@@ -9,6 +9,17 @@ from minidiff import _validate as check
 _GROUPS, _STRIDES, _MULTS = 8, (1, 2, 2, 2), (1, 2, 4, 4)
 
 
+def convolutions(channels: int, size: int, width: int, features: int) -> nn.Sequential:
+    """Returns the body: (B, channels, size, size) -> (B, features)."""
+    layers: list[nn.Module] = []
+    for stride, mult in zip(_STRIDES, _MULTS, strict=True):
+        conv = nn.Conv2d(channels, width * mult, 3, stride=stride, padding=1)
+        layers += [conv, nn.GroupNorm(_GROUPS, width * mult), nn.SiLU()]
+        channels = width * mult
+    layers += [nn.Flatten(), nn.Linear(channels * (size // 8) ** 2, features), nn.SiLU()]
+    return nn.Sequential(*layers)
+
+
 class Judge(nn.Module):
     """Convolutional network with one answer for every attribute of a picture.
 
@@ -53,13 +64,7 @@ class Judge(nn.Module):
             raise ValueError("categories, numbers: expected at least one attribute, got none")
         self.categories, self.numbers = dict(categories), tuple(numbers)
         self.shape = (channels, size, size)
-        layers: list[nn.Module] = []
-        for stride, mult in zip(_STRIDES, _MULTS, strict=True):
-            conv = nn.Conv2d(channels, width * mult, 3, stride=stride, padding=1)
-            layers += [conv, nn.GroupNorm(_GROUPS, width * mult), nn.SiLU()]
-            channels = width * mult
-        layers += [nn.Flatten(), nn.Linear(channels * (size // 8) ** 2, features), nn.SiLU()]
-        self.body = nn.Sequential(*layers)
+        self.body = convolutions(channels, size, width, features)
         self.heads = nn.ModuleDict({name: nn.Linear(features, n) for name, n in answers.items()})
 
     def features(self, x: Tensor) -> Tensor:
