@@ -258,10 +258,10 @@ def clip_quality(clip: nn.Module, n: int = 4000) -> dict[str, float]:
         name: round((named(clip, images, name) == true).float().mean().item(), 4)
         for name, true in zip(CATEGORIES, truth, strict=False)
     }
-    images, tokens = recipes.captioned_faces(n, HELD_OUT)
+    images, tokens = recipes.captioned_faces(n, HELD_OUT, each=1)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
     found = [
-        (clip.encode_tokens(tokens[some]) @ clip.encode_image(images[some]).T).argmax(1)
+        (clip.encode_tokens(tokens[some, 0]) @ clip.encode_image(images[some]).T).argmax(1)
         == torch.arange(len(some))
         for some in order.tensor_split(n // 100)
     ]

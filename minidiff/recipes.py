@@ -13,10 +13,11 @@ from torch.nn.functional import cross_entropy
 
 from minidiff import _validate as check
 from minidiff import data, ddpm
-from minidiff.apps import cdm, sr3
+from minidiff.apps import cdm, diffusionclip, sr3
 from minidiff.data.faces import CATEGORIES, STYLES, WORDS
 from minidiff.forward import eps_fn, q_sample
-from minidiff.nets import MLP, Clip, Judge, UNet
+from minidiff.nets import MLP, Clip, Judge, LowRank, UNet
+from minidiff.sampling import invert, last, sample
 from minidiff.schedule import Schedule, cosine_schedule, linear_schedule
 
 
@@ -25,10 +26,11 @@ class Recipe:
     """All that a training run depends on.
 
     Attributes:
-        data: () -> tensors with one row for each sample: what ``loss`` takes after the network.
-        net: () -> the network before training.
+        data: (*used) -> tensors with one row for each sample: what ``loss`` takes after the
+            network.
+        net: (*used) -> the network before training.
         loss: ``(net, *rows) -> (B,)``, the loss of each sample of a batch; it is told
-            ``schedule=`` where there is one.
+            ``schedule=`` where there is one, and ``used=`` where there are some.
         steps: The number of optimiser steps.
         batch: Samples in a step, drawn with replacement.
         lr: The highest learning rate.
@@ -38,10 +40,11 @@ class Recipe:
         shape: Of what a diffusion model denoises.
         parent: The recipe of the network that this one starts from; None for a fresh start.
         stop: After which step the run ends early; None for all of them.
+        uses: The recipes of trained networks that ``data``, ``net`` and ``loss`` are given.
     """
 
-    data: Callable[[], Sequence[Tensor]]
-    net: Callable[[], nn.Module]
+    data: Callable[..., Sequence[Tensor]]
+    net: Callable[..., nn.Module]
     loss: Callable[..., Tensor]
     steps: int
     batch: int
@@ -52,11 +55,12 @@ class Recipe:
     shape: tuple[int, ...] | None = None
     parent: str | None = None
     stop: int | None = None
+    uses: tuple[str, ...] = ()
 
     def describe(self) -> dict[str, Any]:
         """Returns the recipe as JSON can hold it, a function as the call that it makes.
 
-        ``parent`` and ``stop`` are there only where they are set.
+        ``parent``, ``stop`` and ``uses`` are there only where they are set.
 
         Raises:
             ValueError: A function has no name, as a lambda: nothing would tell it from another.
@@ -65,7 +69,7 @@ class Recipe:
         said = {
             name: _call(x) if callable(x) else x
             for name, x in values
-            if x is not None or name not in ("parent", "stop")
+            if x not in (None, ()) or name not in ("parent", "stop", "uses")
         }
         return json.loads(json.dumps(said))  # type: ignore[no-any-return]
 
@@ -141,11 +145,28 @@ def styled_faces(n: int, seed: int) -> tuple[Tensor, ...]:
     return torch.cat([part.images for part in parts]), *truth, style, smile
 
 
-def captioned_faces(n: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Returns n faces, a quarter in each style, and the tokens of their captions."""
-    parts = [_in_style(style, n // 4, seed) for style in STYLES]
-    tokens = face_clip().tokens([caption for part in parts for caption in part.captions])
-    return torch.cat([part.images for part in parts]), tokens
+def captioned_faces(n: int, seed: int, each: int = 8) -> tuple[Tensor, Tensor]:
+    """Returns n faces, a quarter in each style, and the tokens of some captions of each.
+
+    One caption alone would be learnt by heart.
+    """
+    parts, clip = [_in_style(style, n // 4, seed) for style in STYLES], face_clip()
+    generator = torch.Generator().manual_seed(seed)
+    tokens = []
+    for part, style in zip(parts, STYLES, strict=True):
+        lists = [data.captions(part.attributes, style, generator) for _ in range(each)]
+        tokens.append(torch.stack([clip.tokens(some) for some in lists], 1))
+    return torch.cat([part.images for part in parts]), torch.cat(tokens)
+
+
+def inverted_faces(
+    faces: nn.Module, *_: nn.Module, n: int, seed: int, **fixed: str | bool | float
+) -> tuple[Tensor, Tensor]:
+    """Returns n faces at ``EDIT_FROM``, walked up there in 40 steps by a network, and as drawn."""
+    images = data.faces(n, generator=torch.Generator().manual_seed(seed), **fixed).images
+    schedule = cosine_schedule(1000)
+    grid = schedule.grid(40, start=EDIT_FROM)
+    return last(invert(eps_fn(faces, schedule), images, schedule, grid)), images
 
 
 def _in_style(style: str, n: int, seed: int) -> data.Faces:
@@ -204,17 +225,43 @@ def naming_noised(judge: Judge, images: Tensor, *truth: Tensor, schedule: Schedu
 
 
 def pairing(clip: Clip, images: Tensor, tokens: Tensor) -> Tensor:
-    """Returns the symmetric contrastive loss of each pair of picture and caption. (eq-clip-loss)
+    """Returns the symmetric contrastive loss of each pair of picture and caption. (eq-clip-contrast)
 
     Half the cross-entropy of finding the caption among those of the batch, and half that of
-    finding the picture.
+    finding the picture. Of each picture's captions, (B, captions, length), one is drawn.
 
     Source: Radford et al. 2021 (CLIP).
     """
-    alike = clip.encode_image(images) @ clip.encode_tokens(tokens).T * clip.log_scale.exp()
     own = torch.arange(len(images), device=images.device)
+    said = tokens[own, torch.randint(tokens.shape[1], own.shape, device=images.device)]
+    alike = clip.encode_image(images) @ clip.encode_tokens(said).T * clip.log_scale.exp()
     one, other = (cross_entropy(x, own, reduction="none") for x in (alike, alike.T))
     return (one + other) / 2
+
+
+def editing(
+    net: nn.Module,
+    latents: Tensor,
+    images: Tensor,
+    *,
+    schedule: Schedule,
+    used: Sequence[nn.Module],
+    words: tuple[Sequence[str], Sequence[str]],
+    steps: int = 6,
+) -> Tensor:
+    """Returns the loss of an edit after a short walk down from inverted pictures. (eq-clip-total)
+
+    3 (-log((1 + cos) / 2)) + mean |x - image|, cos that of ``diffusionclip.alignment``.
+
+    Source: Kim et al. 2022 (DiffusionCLIP), its published code.
+    """
+    clip = used[1]
+    assert isinstance(clip, Clip)
+    grid = schedule.grid(steps, start=EDIT_FROM)
+    x = last(sample(eps_fn(net, schedule), latents, schedule, grid, grad=True))
+    cos = diffusionclip.alignment(clip, x, images, diffusionclip.direction(clip, *words))
+    away = (x - images).abs().flatten(1).mean(1)
+    return 3 * diffusionclip.directional_loss(cos) + away
 
 
 # Networks that need more than a constructor.
@@ -237,11 +284,17 @@ def style_judge(width: int) -> Judge:
     return Judge(categories, ["smile"], width=width)
 
 
+def update(net: nn.Module, *_: nn.Module, rank: int) -> LowRank:
+    """Returns an untrained update of the first network, and of none of the others."""
+    return LowRank(net, rank)
+
+
 def face_clip() -> Clip:
     """Returns an untrained CLIP of the words of the captions."""
     return Clip(WORDS, width=24)
 
 
+EDIT_FROM = 640  # where the edits of chapter 9 start: alpha_bar = .29
 S_MAX = 500  # what the stages of the cascade learn up to: alpha_bar = .49
 
 # The network of ``faces``, with an image beside what it denoises.
@@ -283,6 +336,27 @@ CDM_16 = Recipe(
     batch=64,
     lr=2e-3,
 )
+
+
+def _edit(
+    source: Sequence[str],
+    target: Sequence[str],
+    **fixed: str | bool | float,
+) -> Recipe:
+    """Returns the recipe of an edit, from what one sentence says to what the other says."""
+    return Recipe(
+        data=functools.partial(inverted_faces, n=48, seed=7, **fixed),
+        net=functools.partial(update, rank=4),
+        loss=functools.partial(editing, words=(tuple(source), tuple(target))),
+        schedule=functools.partial(cosine_schedule, 1000),
+        shape=(3, 32, 32),
+        uses=("faces", "face-clip"),
+        steps=100,
+        batch=16,
+        lr=2e-3,
+        ema=0.9,
+    )
+
 
 RECIPES = {
     "eight-gaussians": Recipe(
@@ -395,16 +469,33 @@ RECIPES = {
         data=functools.partial(styled_faces, 24_000, seed=6),
         net=functools.partial(style_judge, 24),
         loss=naming,
-        steps=6000,
+        steps=4000,
         batch=64,
         lr=2e-3,
     ),
     "face-clip": Recipe(
-        data=functools.partial(captioned_faces, 32_000, seed=5),
+        data=functools.partial(captioned_faces, 48_000, seed=5),
         net=face_clip,
         loss=pairing,
-        steps=8000,
+        steps=6000,
         batch=128,
         lr=1e-3,
+    ),
+    # Edits of faces, from words to words; the pictures are those of which the first are true.
+    "edit-smile": _edit(
+        ["a calm person", "a serious person"], ["a happy person", "a smiling person"], smile=0.0
+    ),
+    "edit-glasses": _edit(
+        ["a person with no glasses"], ["a person with glasses"], glasses=False
+    ),
+    "edit-red": _edit(
+        ["a person with brown hair"], ["a person with red hair"], hair_color="brown"
+    ),
+    "edit-hat": _edit(["a person with no hat"], ["a person with a hat"], hat=False),
+    "edit-sketch": _edit(
+        ["a photo of a person"], ["a sketch of a person", "a pencil drawing of a person"]
+    ),
+    "edit-neon": _edit(
+        ["a photo of a person"], ["a neon sign of a person", "a neon picture of a person"]
     ),
 }

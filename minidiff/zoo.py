@@ -70,27 +70,32 @@ def train(
             f"got {processes()[1]}"
         )
     parent = None if it.parent is None else load(it.parent)
+    used = [load(other).requires_grad_(False) for other in it.uses]
     run = it.describe() | {"bfloat16": bfloat16}
     if it.parent is not None:
         run["parent's sha256"] = _digest(it.parent, WEIGHTS)
-    return _train(it, run, parent, torch.device(device), bfloat16, checkpoint)
+    run |= {f"sha256 of {other}": _digest(other, WEIGHTS) for other in it.uses}
+    return _train(it, run, parent, used, torch.device(device), bfloat16, checkpoint)
 
 
 def _train(
     it: Recipe,
     run: dict[str, Any],
     parent: nn.Module | None,
+    used: list[nn.Module],
     device: torch.device,
     bfloat16: bool,
     checkpoint: str | os.PathLike[str] | None,
 ) -> Iterator[Progress]:
     torch.manual_seed(it.seed)
-    net = it.net()
+    used = [other.to(device) for other in used]
+    net = it.net(*used)
     if parent is not None:
         inherit(net, parent)
     net = net.to(device)
-    rows = [column.to(device) for column in it.data()]
-    told = {} if it.schedule is None else {"schedule": it.schedule()}
+    rows = [column.to(device) for column in it.data(*used)]
+    told: dict[str, Any] = {} if it.schedule is None else {"schedule": it.schedule()}
+    told |= {"used": used} if used else {}
     rank, together = processes()
     if rank:
         torch.manual_seed(it.seed + rank)  # the first one's numbers stay those of a run alone
@@ -213,8 +218,9 @@ def save(
     from safetensors.torch import save as to_bytes
 
     it, entries, state = recipe(name), manifest(folder), net.state_dict()
+    used = [load(other) for other in it.uses]
     with torch.device("meta"):  # the shapes alone: no memory, no random numbers
-        shapes = {key: x.shape for key, x in it.net().state_dict().items()}
+        shapes = {key: x.shape for key, x in it.net(*used).state_dict().items()}
     for key in shapes | state:
         ours, its = shapes.get(key), state[key].shape if key in state else None
         if ours != its:
@@ -227,6 +233,8 @@ def save(
     content = to_bytes({key: x.cpu().contiguous() for key, x in state.items()})
     if it.parent is not None:
         facts["parent_sha256"] = _digest(it.parent, WEIGHTS)
+    if it.uses:
+        facts["uses_sha256"] = {other: _digest(other, WEIGHTS) for other in it.uses}
     # Through JSON, as it will be read: the seal must not depend on what JSON turns into what.
     entry = json.loads(
         json.dumps(
@@ -258,7 +266,8 @@ def load(name: str, folder: str | os.PathLike[str] = WEIGHTS) -> nn.Module:
     Raises:
         FileNotFoundError: There are no such weights.
         ValueError: There is no such recipe, the weights are not the ones in the manifest (a
-            single changed byte is refused), or they were trained by another recipe.
+            single changed byte is refused), or they were trained by another recipe or beside
+            other weights of the networks that it uses.
     """
     from safetensors.torch import load as from_bytes
 
@@ -281,8 +290,15 @@ def load(name: str, folder: str | os.PathLike[str] = WEIGHTS) -> nn.Module:
             f"{path}: expected weights of today's recipe, {it.describe()}, "
             f"got those of {entry['recipe']}: train again"
         )
+    for other, its in entry.get("uses_sha256", {}).items():
+        if its != _digest(other, WEIGHTS):
+            raise ValueError(
+                f"{path}: expected weights trained beside today's {other}, "
+                f"{_digest(other, WEIGHTS)}, got those beside {its}: train again"
+            )
+    used = [load(other) for other in it.uses]
     with torch.random.fork_rng(devices=[]):  # its random weights are about to be replaced
-        net = it.net()
+        net = it.net(*used)
     net.load_state_dict(from_bytes(content))
     return net.eval()
 

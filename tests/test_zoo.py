@@ -13,7 +13,7 @@ import torch
 from minidiff import data, ddpm, evaluate, recipes, zoo
 from minidiff.data import digits
 from minidiff.forward import eps_fn
-from minidiff.nets import UNet
+from minidiff.nets import LowRank, UNet
 from minidiff.schedule import linear_schedule
 from minidiff.train import fit
 
@@ -209,6 +209,48 @@ def test_weights_come_back_as_they_were_saved(tmp_path):
         assert set(zoo.manifest(tmp_path / "new")) == {"tiny", "other"}
     finally:
         del zoo.RECIPES["other"]
+
+
+def digits_as_seen(digits_net, n):
+    with torch.no_grad():
+        return (digits_net(torch.zeros(n, 1, 8, 8), torch.zeros(n)),)
+
+
+def update_of(digits_net, rank):
+    return LowRank(digits_net, rank)
+
+
+def like_the_used(net, rows, *, schedule, used):
+    assert not any(x.requires_grad for x in used[0].parameters())
+    return (net(rows, torch.zeros(len(rows))) - used[0](rows, torch.zeros(len(rows)))).sum((1, 2, 3))
+
+
+USER = dataclasses.replace(
+    TINY,
+    data=functools.partial(digits_as_seen, n=8),
+    net=functools.partial(update_of, rank=1),
+    loss=like_the_used,
+    uses=("digits",),
+)
+
+
+def test_a_network_is_trained_beside_those_that_its_recipe_uses(monkeypatch, tmp_path):
+    assert "uses" not in TINY.describe() and USER.describe()["uses"] == ["digits"]
+    monkeypatch.setitem(zoo.RECIPES, "user", USER)
+    net = [p.ema for p in zoo.train("user", checkpoint=tmp_path / "a")][-1]
+    zoo.save("user", net, tmp_path)
+    digest = zoo.manifest()["digits"]["sha256"]
+    assert zoo.manifest(tmp_path)["user"]["uses_sha256"] == {"digits": digest}
+    x, level = torch.randn(2, 1, 8, 8), torch.tensor([0.3, 1.2])
+    with torch.no_grad():
+        assert torch.allclose(zoo.load("user", tmp_path)(x, level), net(x, level), atol=1e-2)
+    # Beside other weights the update means nothing, and a run of theirs is another run.
+    real = zoo._digest
+    monkeypatch.setattr(zoo, "_digest", lambda name, folder: real(name, folder)[::-1])
+    with pytest.raises(ValueError, match="expected weights trained beside today's digits, "):
+        zoo.load("user", tmp_path)
+    with pytest.raises(ValueError, match="run's sha256 of digits = "):
+        next(zoo.train("user", checkpoint=tmp_path / "a"))
 
 
 def test_any_damage_to_weights_is_refused(tmp_path):

@@ -486,10 +486,30 @@ def faces(
         canvas = _photo(FaceAttributes(*(value[some] for value in attributes)))
         canvas = _MEDIUM[style](canvas).clamp_(0, 1) if style in _MEDIUM else canvas
         images[some] = avg_pool2d(canvas, _SIDE // size) * 2 - 1
+    return Faces(images, attributes, _said(attributes, style, u[:, len(attributes) :]))
+
+
+def captions(
+    attributes: FaceAttributes, style: str = "photo", generator: torch.Generator | None = None
+) -> list[str]:
+    """Says what is in each face once more: another choice of what to say, in other words.
+
+    Args:
+        attributes: Of the faces.
+        style: What they are drawn in, one of ``STYLES``.
+        generator: Where the random numbers come from; torch's global one unless given.
+
+    Raises:
+        TypeError: ``style`` is not a string.
+        ValueError: There is no such style.
+    """
+    _one_of("style", style, STYLES)
+    return _said(attributes, style, torch.rand(len(attributes.skin), _DRAWS, generator=generator))
+
+
+def _said(attributes: FaceAttributes, style: str, draws: Tensor) -> list[str]:
     rows = zip(*(value.tolist() for value in attributes), strict=True)
     words = [dict(zip(FaceAttributes._fields, row, strict=True)) for row in rows]
     for face in words:
         face.update({name: options[face[name]] for name, options in CATEGORIES.items()})
-    draws = u[:, len(attributes) :].tolist()
-    captions = [_caption(face, style, row) for face, row in zip(words, draws, strict=True)]
-    return Faces(images, attributes, captions)
+    return [_caption(face, style, row) for face, row in zip(words, draws.tolist(), strict=True)]

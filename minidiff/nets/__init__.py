@@ -2,7 +2,8 @@
 
 from minidiff.nets.clip import Clip, TextImageEncoder
 from minidiff.nets.judge import Judge
+from minidiff.nets.low_rank import LowRank
 from minidiff.nets.mlp import MLP
 from minidiff.nets.unet import UNet
 
-__all__ = ["MLP", "Clip", "Judge", "TextImageEncoder", "UNet"]
+__all__ = ["MLP", "Clip", "Judge", "LowRank", "TextImageEncoder", "UNet"]

@@ -57,7 +57,7 @@ class Clip(nn.Module):
             if value % 8:
                 raise ValueError(f"{name}: expected a multiple of 8, got {value}")
         if not words or len(set(words)) < len(words):
-            raise ValueError("words: expected different words, at least one")
+            raise ValueError(f"words: expected different words, at least one, got {tuple(words)}")
         self.words, self.length, self.shape = tuple(words), length, (3, size, size)
         self.image = nn.Sequential(convolutions(3, size, width, 128), nn.Linear(128, dim))
         self.word = nn.Embedding(len(words) + 1, dim, padding_idx=0)
