@@ -3,13 +3,13 @@
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cosine_similarity, cross_entropy
 
 from minidiff import _validate as check
 from minidiff import data, ddpm
@@ -160,7 +160,7 @@ def captioned_faces(n: int, seed: int, each: int = 8) -> tuple[Tensor, Tensor]:
 
 
 def inverted_faces(
-    faces: nn.Module, *_: nn.Module, n: int, seed: int, **fixed: str | bool | float
+    faces: nn.Module, *_: nn.Module, n: int, seed: int, fixed: Mapping[str, Any]
 ) -> tuple[Tensor, Tensor]:
     """Returns n faces at ``EDIT_FROM``, walked up there in 40 steps by a network, and as drawn."""
     images = data.faces(n, generator=torch.Generator().manual_seed(seed), **fixed).images
@@ -225,7 +225,7 @@ def naming_noised(judge: Judge, images: Tensor, *truth: Tensor, schedule: Schedu
 
 
 def pairing(clip: Clip, images: Tensor, tokens: Tensor) -> Tensor:
-    """Returns the symmetric contrastive loss of each pair of picture and caption. (eq-clip-contrast)
+    """Returns the contrastive loss of each pair of picture and caption. (eq-clip-contrast)
 
     Half the cross-entropy of finding the caption among those of the batch, and half that of
     finding the picture. Of each picture's captions, (B, captions, length), one is drawn.
@@ -247,21 +247,25 @@ def editing(
     schedule: Schedule,
     used: Sequence[nn.Module],
     words: tuple[Sequence[str], Sequence[str]],
+    l1: float,
+    identity: float,
     steps: int = 6,
 ) -> Tensor:
     """Returns the loss of an edit after a short walk down from inverted pictures. (eq-clip-total)
 
-    3 (-log((1 + cos) / 2)) + mean |x - image|, cos that of ``diffusionclip.alignment``.
+    3 (-log((1 + cos) / 2)) + l1 mean |x - image| + identity (1 - cos'), cos that of
+    ``diffusionclip.alignment`` and cos' that of the features of a judge, the third network used.
 
     Source: Kim et al. 2022 (DiffusionCLIP), its published code.
     """
-    clip = used[1]
-    assert isinstance(clip, Clip)
+    _, clip, judge = used
+    assert isinstance(clip, Clip) and isinstance(judge, Judge)
     grid = schedule.grid(steps, start=EDIT_FROM)
     x = last(sample(eps_fn(net, schedule), latents, schedule, grid, grad=True))
     cos = diffusionclip.alignment(clip, x, images, diffusionclip.direction(clip, *words))
     away = (x - images).abs().flatten(1).mean(1)
-    return 3 * diffusionclip.directional_loss(cos) + away
+    alike = cosine_similarity(judge.features(x), judge.features(images), dim=1)
+    return 3 * diffusionclip.directional_loss(cos) + l1 * away + identity * (1 - alike)
 
 
 # Networks that need more than a constructor.
@@ -341,19 +345,24 @@ CDM_16 = Recipe(
 def _edit(
     source: Sequence[str],
     target: Sequence[str],
-    **fixed: str | bool | float,
+    *,
+    fixed: Mapping[str, Any],
+    l1: float = 0.3,
+    identity: float = 0.3,
+    lr: float = 3e-3,
 ) -> Recipe:
     """Returns the recipe of an edit, from what one sentence says to what the other says."""
+    words = tuple(source), tuple(target)
     return Recipe(
-        data=functools.partial(inverted_faces, n=48, seed=7, **fixed),
+        data=functools.partial(inverted_faces, n=48, seed=7, fixed=fixed),
         net=functools.partial(update, rank=4),
-        loss=functools.partial(editing, words=(tuple(source), tuple(target))),
+        loss=functools.partial(editing, words=words, l1=l1, identity=identity),
         schedule=functools.partial(cosine_schedule, 1000),
         shape=(3, 32, 32),
-        uses=("faces", "face-clip"),
-        steps=100,
+        uses=("faces", "face-clip", "face-identity"),
+        steps=120,
         batch=16,
-        lr=2e-3,
+        lr=lr,
         ema=0.9,
     )
 
@@ -481,21 +490,34 @@ RECIPES = {
         batch=128,
         lr=1e-3,
     ),
-    # Edits of faces, from words to words; the pictures are those of which the first are true.
+    # Edits of faces, from words to words, learnt from faces of which the first words are true.
     "edit-smile": _edit(
-        ["a calm person", "a serious person"], ["a happy person", "a smiling person"], smile=0.0
+        ["a calm person", "a serious person"],
+        ["a happy person", "a smiling person"],
+        fixed={"smile": 0.0},
     ),
     "edit-glasses": _edit(
-        ["a person with no glasses"], ["a person with glasses"], glasses=False
+        ["a person with no glasses"], ["a person with glasses"], fixed={"glasses": False}
     ),
     "edit-red": _edit(
-        ["a person with brown hair"], ["a person with red hair"], hair_color="brown"
+        ["a person with brown hair"], ["a person with red hair"], fixed={"hair_color": "brown"}
     ),
-    "edit-hat": _edit(["a person with no hat"], ["a person with a hat"], hat=False),
+    "edit-hat": _edit(["a person with no hat"], ["a person with a hat"], fixed={"hat": False}),
+    # To a style that ``faces`` has never seen, nor the judge.
     "edit-sketch": _edit(
-        ["a photo of a person"], ["a sketch of a person", "a pencil drawing of a person"]
+        ["a photo of a person"],
+        ["a sketch of a person", "a pencil drawing of a person"],
+        fixed={},
+        l1=0.1,
+        identity=0.0,
+        lr=5e-3,
     ),
     "edit-neon": _edit(
-        ["a photo of a person"], ["a neon sign of a person", "a neon picture of a person"]
+        ["a photo of a person"],
+        ["a neon sign of a person", "a neon picture of a person"],
+        fixed={},
+        l1=0.1,
+        identity=0.0,
+        lr=5e-3,
     ),
 }

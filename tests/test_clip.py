@@ -7,9 +7,10 @@ import torch
 from torch.nn.functional import log_softmax
 
 from minidiff import recipes
+from minidiff.apps import diffusionclip
 from minidiff.data import faces
 from minidiff.data.faces import STYLES, WORDS
-from minidiff.nets import Clip
+from minidiff.nets import Clip, PretrainedClip
 
 
 def small():
@@ -114,3 +115,57 @@ def test_the_contrastive_loss_is_two_cross_entropies_over_the_batch():
     with torch.no_grad():
         clip.log_scale.fill_(-100)
     assert torch.allclose(recipes.pairing(clip, x, tokens), torch.full((5,), math.log(5)))
+
+
+def save_pretrained(folder):
+    """Writes a CLIP of random weights and a tokenizer of single letters, as published."""
+    import transformers as hf
+
+    torch.manual_seed(0)
+    small = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
+    text = small | {"vocab_size": 60, "num_hidden_layers": 1, "max_position_embeddings": 40}
+    seen = small | {"num_hidden_layers": 1, "image_size": 48, "patch_size": 16}
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    ends = ["<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {w: i for i, w in enumerate([*letters, *(x + "</w>" for x in letters), *ends])}
+    text |= {"bos_token_id": 52, "eos_token_id": 53, "pad_token_id": 53}
+    config = hf.CLIPConfig(text_config=text, vision_config=seen, projection_dim=8)
+    hf.CLIPModel(config).save_pretrained(folder)
+    hf.CLIPTokenizer(vocab=vocabulary, merges=[]).save_pretrained(folder)
+
+
+def test_a_clip_of_the_hub_takes_the_place_of_ours(tmp_path):
+    save_pretrained(tmp_path)
+    clip = PretrainedClip.load(str(tmp_path))
+    x = torch.rand(2, 3, 32, 32) * 2 - 1
+    seen = clip.encode_image(x.requires_grad_())
+    assert seen.shape == (2, 8) and torch.allclose(seen.norm(dim=1), torch.ones(2))
+    seen[0, 0].backward()
+    assert (x.grad[0] != 0).any() and (x.grad[1] == 0).all()
+    assert not any(weight.requires_grad for weight in clip.model.parameters())
+    # Pictures of the right size are normalised by colour, and nothing else.
+    exact = torch.rand(1, 3, 48, 48)
+    scaled = (exact - torch.tensor([0.4815, 0.4578, 0.4082]).view(3, 1, 1)) / torch.tensor(
+        [0.2686, 0.2613, 0.2758]
+    ).view(3, 1, 1)
+    want = clip.model.get_image_features(pixel_values=scaled).pooler_output[0]
+    got = clip.encode_image(exact * 2 - 1)[0]
+    assert torch.allclose(got, want / want.norm(), atol=1e-3)
+    # Sentences of different length, together as alone.
+    said = clip.encode_text(["a hat", "a person with glasses"])
+    assert torch.allclose(said[0], clip.encode_text(["a hat"])[0], atol=1e-5)
+    assert torch.allclose(said.norm(dim=1), torch.ones(2)) and (said[0] - said[1]).norm() > 1e-3
+    toward = diffusionclip.direction(clip, ["a person"], ["a hat"])
+    loss = diffusionclip.directional_loss(
+        diffusionclip.alignment(clip, x, torch.zeros_like(x), toward)
+    )
+    assert loss.shape == (2,) and loss.requires_grad
+    for ask, error, message in (
+        (lambda: clip.encode_text("a hat"), TypeError, "captions: expected a list of sentences"),
+        (lambda: clip.encode_text([" "]), ValueError, "captions: expected words in each"),
+        (lambda: clip.encode_image(x[:, :1]), ValueError, "x: expected shape (B, 3, H, W)"),
+        (lambda: clip.encode_image(x.long()), TypeError, "x: expected a floating-point tensor"),
+    ):
+        with pytest.raises(error) as info:
+            ask()
+        assert message in str(info.value)

@@ -30,7 +30,8 @@ def direction(clip: TextImageEncoder, source: Sequence[str], target: Sequence[st
         step = clip.encode_text(target).mean(0) - clip.encode_text(source).mean(0)
     if not step.norm() > 0:
         raise ValueError(f"target: expected another meaning than {list(source)}, got the same")
-    return step / step.norm()
+    unit: Tensor = step / step.norm()
+    return unit
 
 
 def directional_loss(cos: Tensor) -> Tensor:

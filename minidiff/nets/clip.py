@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import interpolate, normalize
 
 from minidiff import _validate as check
 from minidiff.nets.judge import convolutions
@@ -74,8 +74,7 @@ class Clip(nn.Module):
             TypeError: ``captions`` is one string, and not several.
             ValueError: A caption is empty, too long, or has a word that is not known.
         """
-        if isinstance(captions, str):
-            raise TypeError(f"captions: expected a list of sentences, got {captions!r}")
+        _several(captions)
         place = {word: i for i, word in enumerate(self.words, 1)}
         rows = torch.zeros(len(captions), self.length, dtype=torch.int64)
         for row, caption in zip(rows, captions, strict=True):
@@ -119,3 +118,68 @@ class Clip(nn.Module):
         seen = self.text(self.word(tokens) + self.place, src_key_padding_mask=blank)
         seen = seen.masked_fill(blank[:, :, None], 0).sum(1) / (~blank).sum(1, keepdim=True)
         return normalize(self.out(seen), dim=1)
+
+
+# Of the pictures that OpenAI's CLIP was trained on, in [0, 1], by colour.
+_MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+
+
+class PretrainedClip:
+    """A CLIP of the transformers library, in the place of ours.
+
+    Args:
+        model: A ``transformers.CLIPModel``; its weights are frozen.
+        tokenizer: The ``transformers.CLIPTokenizer`` that belongs to it.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:  # noqa: ANN401 (not installed here)
+        self.model, self.tokenizer = model.eval().requires_grad_(False), tokenizer
+
+    @classmethod
+    def load(cls, name: str) -> Self:
+        """Returns the CLIP of that name, as "openai/clip-vit-base-patch32", or in that folder.
+
+        Raises:
+            ImportError: transformers is not installed.
+            OSError: There is no such model, or no way to fetch it.
+        """
+        from transformers import CLIPModel, CLIPTokenizer  # large, and not needed by the book
+
+        return cls(CLIPModel.from_pretrained(name), CLIPTokenizer.from_pretrained(name))
+
+    def encode_image(self, x: Tensor) -> Tensor:
+        """Returns (B, D) unit vectors of (B, 3, H, W) pictures in [-1, 1], of any size.
+
+        Raises:
+            TypeError: ``x`` is not floating point.
+            ValueError: ``x`` has another shape.
+        """
+        check.floating("x", x)
+        if x.ndim != 4 or x.shape[1] != 3:
+            raise ValueError(f"x: expected shape (B, 3, H, W), got {check.describe(x)}")
+        size = self.model.config.vision_config.image_size
+        x = interpolate((x + 1) / 2, (size, size), mode="bicubic", antialias=True)
+        mean, std = (x.new_tensor(values).view(3, 1, 1) for values in (_MEAN, _STD))
+        return _unit(self.model.get_image_features(pixel_values=(x - mean) / std))
+
+    def encode_text(self, captions: Sequence[str]) -> Tensor:
+        """Returns (B, D) unit vectors of B sentences.
+
+        Raises:
+            TypeError: ``captions`` is one string, and not several.
+            ValueError: A caption is empty.
+        """
+        _several(captions)
+        if not all(caption.strip() for caption in captions):
+            raise ValueError(f"captions: expected words in each, got {list(captions)}")
+        told = self.tokenizer(list(captions), padding=True, return_tensors="pt")
+        return _unit(self.model.get_text_features(**told.to(self.model.device)))
+
+
+def _several(captions: Sequence[str]) -> None:
+    if isinstance(captions, str):
+        raise TypeError(f"captions: expected a list of sentences, got {captions!r}")
+
+
+def _unit(answer: Any) -> Tensor:  # noqa: ANN401 (a tensor, or since transformers 5 more)
+    return normalize(getattr(answer, "pooler_output", answer), dim=1)

@@ -1,4 +1,4 @@
-"""An update of low rank to a network that stays as it is: what an edit of chapter 9 consists of."""
+"""An update of low rank to a network that stays as it is: what an edit of chapter 9 is."""
 
 from typing import Any
 
