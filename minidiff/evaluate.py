@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from minidiff import _validate as check
 from minidiff import data, ddim, metrics, recipes, zoo
-from minidiff.apps import cdm, sr3
-from minidiff.data.faces import CATEGORIES
+from minidiff.apps import cdm, diffusionclip, sr3
+from minidiff.data.faces import CATEGORIES, STYLES
 from minidiff.forward import eps_fn, q_sample
 from minidiff.gmm import GaussianMixture
 from minidiff.nets import Clip, Judge, TextImageEncoder
@@ -268,6 +268,36 @@ def clip_quality(clip: nn.Module, n: int = 4000) -> dict[str, float]:
     return right | {"retrieval": round(torch.cat(found).float().mean().item(), 4)}
 
 
+def edit_quality(
+    net: nn.Module, name: str, answer: str, value: int, n: int = 100
+) -> dict[str, float]:
+    """Measures an edit on n faces that it has not seen.
+
+    Returns:
+        ``done``, the share in which a judge sees what was said; and ``cosine``, that of the step
+        of the pictures and of the sentences in the CLIP's eyes.
+    """
+    recipe, clip, judge = RECIPES[name], zoo.load("face-clip"), zoo.load("face-styles")
+    assert isinstance(clip, Clip) and isinstance(judge, Judge)
+    assert isinstance(recipe.data, functools.partial) and isinstance(
+        recipe.loss, functools.partial
+    )
+    generator = torch.Generator().manual_seed(HELD_OUT)
+    x = data.faces(n, generator=generator, **recipe.data.keywords["fixed"]).images
+    schedule = cosine_schedule(1000)
+    grid = schedule.grid(40, start=recipes.EDIT_FROM)
+    before, after = (eps_fn(one, schedule) for one in (zoo.load("faces"), net))
+    edited = diffusionclip.edit(before, after, x, schedule, grid)
+    toward = diffusionclip.direction(clip, *recipe.loss.keywords["words"])
+    with torch.no_grad():
+        cos = diffusionclip.alignment(clip, edited, x, toward)
+    seen = verdict(judge, edited)[0][answer].round().long()
+    return {
+        "done": round((seen == value).float().mean().item(), 4),
+        "cosine": round(cos.mean().item(), 4),
+    }
+
+
 def faces_quality(net: nn.Module, seed: int = 1) -> dict[str, float]:
     """Returns ``faces_marks`` of 1,000 samples of a network that is told nothing."""
     return faces_marks(generate(net, RECIPES["faces"], seed=seed))
@@ -430,4 +460,17 @@ QUALITY: dict[str, Callable[[nn.Module], dict[str, float]]] = {
     "face-noisy": noisy_judge_quality,
     "face-styles": style_judge_quality,
     "face-clip": clip_quality,
+    **{
+        f"edit-{name}": functools.partial(
+            edit_quality, name=f"edit-{name}", answer=answer, value=value
+        )
+        for name, answer, value in (
+            ("smile", "smile", 1),
+            ("glasses", "glasses", 1),
+            ("red", "hair_color", CATEGORIES["hair_color"].index("red")),
+            ("hat", "hat", 1),
+            ("sketch", "style", STYLES.index("sketch")),
+            ("neon", "style", STYLES.index("neon")),
+        )
+    },
 }

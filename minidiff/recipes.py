@@ -349,6 +349,7 @@ def _edit(
     fixed: Mapping[str, Any],
     l1: float = 0.3,
     identity: float = 0.3,
+    steps: int = 120,
     lr: float = 3e-3,
 ) -> Recipe:
     """Returns the recipe of an edit, from what one sentence says to what the other says."""
@@ -360,7 +361,7 @@ def _edit(
         schedule=functools.partial(cosine_schedule, 1000),
         shape=(3, 32, 32),
         uses=("faces", "face-clip", "face-identity"),
-        steps=120,
+        steps=steps,
         batch=16,
         lr=lr,
         ema=0.9,
@@ -502,22 +503,26 @@ RECIPES = {
     "edit-red": _edit(
         ["a person with brown hair"], ["a person with red hair"], fixed={"hair_color": "brown"}
     ),
-    "edit-hat": _edit(["a person with no hat"], ["a person with a hat"], fixed={"hat": False}),
+    "edit-hat": _edit(
+        ["a person with no hat"], ["a person with a hat"], fixed={"hat": False}, steps=200
+    ),
     # To a style that ``faces`` has never seen, nor the judge.
     "edit-sketch": _edit(
         ["a photo of a person"],
         ["a sketch of a person", "a pencil drawing of a person"],
         fixed={},
-        l1=0.1,
+        l1=0.03,
         identity=0.0,
+        steps=160,
         lr=5e-3,
     ),
     "edit-neon": _edit(
         ["a photo of a person"],
         ["a neon sign of a person", "a neon picture of a person"],
         fixed={},
-        l1=0.1,
+        l1=0.03,
         identity=0.0,
+        steps=160,
         lr=5e-3,
     ),
 }
