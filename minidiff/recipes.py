@@ -348,7 +348,7 @@ def _edit(
     *,
     fixed: Mapping[str, Any],
     l1: float = 0.3,
-    identity: float = 0.3,
+    identity: float = 0.0,
     steps: int = 120,
     lr: float = 3e-3,
 ) -> Recipe:
@@ -501,18 +501,18 @@ RECIPES = {
         ["a person with no glasses"], ["a person with glasses"], fixed={"glasses": False}
     ),
     "edit-red": _edit(
-        ["a person with brown hair"], ["a person with red hair"], fixed={"hair_color": "brown"}
+        ["a person with brown hair"],
+        ["a person with red hair"],
+        fixed={"hair_color": "brown"},
+        identity=0.3,
     ),
-    "edit-hat": _edit(
-        ["a person with no hat"], ["a person with a hat"], fixed={"hat": False}, steps=200
-    ),
+    "edit-hat": _edit(["a person with no hat"], ["a person with a hat"], fixed={"hat": False}),
     # To a style that ``faces`` has never seen, nor the judge.
     "edit-sketch": _edit(
         ["a photo of a person"],
         ["a sketch of a person", "a pencil drawing of a person"],
         fixed={},
         l1=0.03,
-        identity=0.0,
         steps=160,
         lr=5e-3,
     ),
@@ -521,7 +521,6 @@ RECIPES = {
         ["a neon sign of a person", "a neon picture of a person"],
         fixed={},
         l1=0.03,
-        identity=0.0,
         steps=160,
         lr=5e-3,
     ),
