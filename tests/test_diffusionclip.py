@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from minidiff import data, recipes, zoo
+from minidiff import data, evaluate, recipes, zoo
 from minidiff.apps import diffusionclip as dc
 from minidiff.data.faces import WORDS
 from minidiff.forward import eps_fn
@@ -82,6 +82,27 @@ def test_no_gradient_flows_through_the_source():
     assert source.grad is None and x.grad.abs().sum() > 0
     with pytest.raises(ValueError, match="source: expected the shape of x"):
         dc.alignment(PLANE, x, source[:2], torch.ones(2, dtype=F64))
+
+
+@pytest.mark.equation("eq-clip-global")
+def test_free_pixels_convince_the_clip_and_not_the_judge():
+    clip, judge = zoo.load("face-clip").requires_grad_(False), zoo.load("face-attributes")
+    x = data.faces(12, generator=torch.Generator().manual_seed(5), glasses=False).images
+    free, wanted = x.clone().requires_grad_(), clip.encode_text(["a person with glasses"])[0]
+    optimiser, losses = torch.optim.Adam([free], lr=0.01), []
+    for _ in range(150):
+        seen = clip.encode_image(free)
+        loss = 1 - seen @ wanted
+        # Of unit vectors: half the squared distance.
+        assert torch.allclose(loss, (seen - wanted).square().sum(1) / 2, atol=1e-5)
+        losses.append(loss.mean().item())
+        optimiser.zero_grad()
+        loss.sum().backward()
+        optimiser.step()
+    assert losses[-1] < 0.5 * losses[0]
+    fooled = free.detach().clamp(-1, 1)
+    assert (evaluate.named(clip, fooled, "glasses") == 1).all()
+    assert (evaluate.verdict(judge, fooled)[0]["glasses"] == 1).float().mean() <= 0.5
 
 
 @pytest.mark.equation("eq-clip-pmi")

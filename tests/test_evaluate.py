@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from minidiff import data, evaluate, zoo
+from minidiff import data, evaluate, recipes, zoo
 from minidiff.data.faces import CATEGORIES
 from minidiff.forward import noise_level, v_from_eps
 from minidiff.gmm import GaussianMixture
@@ -291,3 +291,53 @@ def test_what_is_asked_of_shipped_faces_and_not_reached():
     assert (
         quality["sure"] >= 0.95 * quality["sure_of_drawn"] and quality["frequency_error"] <= 0.05
     )
+
+
+def test_a_judge_of_styles_is_measured():
+    judge = zoo.load("face-styles")
+    got = evaluate.style_judge_quality(judge, n=40)
+    assert got["style"] == 1.0 and got.keys() >= {"skin", "hat", "smile_r2", "sure"}
+    lost = evaluate.style_judge_quality(zoo.recipe("face-styles").net(), n=40)
+    assert lost["style"] < 0.6
+
+
+def test_a_clip_is_measured_by_what_it_names_and_finds():
+    got = evaluate.clip_quality(zoo.load("face-clip"), n=100)
+    assert min(value for name, value in got.items() if name != "retrieval") >= 0.9
+    assert got["retrieval"] > 0.6
+    torch.manual_seed(0)
+    lost = evaluate.clip_quality(recipes.face_clip().eval(), n=100)
+    assert lost["retrieval"] < 0.1 and lost["skin"] < 0.6
+
+
+def test_an_edit_is_measured_against_doing_nothing():
+    told = {"name": "edit-glasses", "answer": "glasses", "value": 1, "n": 6}
+    nothing = evaluate.edit_quality(zoo.load("faces"), **told)
+    done = evaluate.edit_quality(zoo.load("edit-glasses"), **told)
+    assert nothing["done"] == 0 and done["done"] > 0.6
+    assert done["cosine"] > 0.8 > nothing["cosine"]
+
+
+def test_what_is_shipped_names_attributes_and_edits_as_asked():
+    entries = zoo.manifest()
+    named = {k: v for k, v in entries["face-clip"]["quality"].items() if k != "retrieval"}
+    assert min(named.values()) >= 0.95
+    assert entries["face-styles"]["quality"]["style"] >= 0.99
+    for name in ("smile", "glasses", "red", "hat", "sketch"):
+        assert entries[f"edit-{name}"]["quality"]["done"] >= 0.8, name
+    for name in entries:
+        if name.startswith("edit-"):
+            assert (zoo.WEIGHTS / f"{name}.safetensors").stat().st_size <= 0.3e6
+
+
+def test_captions_say_again_what_is_there():
+    drawn = data.faces(200, size=8, generator=torch.Generator().manual_seed(0))
+    again = data.captions(drawn.attributes, generator=torch.Generator().manual_seed(1))
+    assert again == data.captions(drawn.attributes, generator=torch.Generator().manual_seed(1))
+    assert sum(a != b for a, b in zip(again, drawn.captions, strict=True)) > 150
+    hats = [hat for hat, line in zip(drawn.attributes.hat, again, strict=True) if "a hat" in line]
+    assert len(hats) > 20 and all(hats)
+    sketched = data.captions(drawn.attributes, "sketch")
+    assert all("sketch" in line or "drawing" in line for line in sketched)
+    with pytest.raises(ValueError, match="style: expected one of"):
+        data.captions(drawn.attributes, "oil")
