@@ -298,7 +298,7 @@ def face_clip() -> Clip:
     return Clip(WORDS, width=24)
 
 
-EDIT_FROM = 640  # where the edits of chapter 9 start: alpha_bar = .29
+EDIT_FROM = 640  # where the edits of chapter 9 start: alpha_bar = .28
 S_MAX = 500  # what the stages of the cascade learn up to: alpha_bar = .49
 
 # The network of ``faces``, with an image beside what it denoises.

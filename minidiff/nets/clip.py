@@ -27,7 +27,7 @@ class Clip(nn.Module):
 
     Sentences are words of a closed vocabulary, in lower case and divided by blanks; commas are
     not read. They are trained together so that the inner product of a picture and its caption,
-    times ``exp(log_scale)``, is larger than that with the captions of others (eq-clip-loss).
+    times ``exp(log_scale)``, is larger than that with the captions of others (eq-clip-contrast).
 
     Args:
         words: The vocabulary.
