@@ -26,9 +26,9 @@ class Recipe:
     """All that a training run depends on.
 
     Attributes:
-        data: (*used) -> tensors with one row for each sample: what ``loss`` takes after the
-            network.
-        net: (*used) -> the network before training.
+        data: () -> tensors with one row for each sample: what ``loss`` takes after the network.
+            It is given the networks of ``uses``.
+        net: () -> the network before training. It is given the networks of ``uses``.
         loss: ``(net, *rows) -> (B,)``, the loss of each sample of a batch; it is told
             ``schedule=`` where there is one, and ``used=`` where there are some.
         steps: The number of optimiser steps.
