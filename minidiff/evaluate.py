@@ -99,7 +99,7 @@ def verdict(judge: Judge, x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
 @torch.no_grad()
 def features(judge: Judge, x: Tensor) -> Tensor:
     """Returns what the judge sees in each picture, (B, features): the Fréchet distance's space."""
-    return torch.cat([judge.features(some) for some in x.tensor_split(batches(len(x)))])
+    return in_batches(judge.features, x)
 
 
 @torch.no_grad()
@@ -167,14 +167,18 @@ def judge_quality(judge: nn.Module, n: int = 4000) -> dict[str, float]:
         The share of right answers in each category, R^2 of the smile, and the share of faces of
         which it is sure.
     """
+    return _judged(judge, *recipes.described_faces(n, HELD_OUT))
+
+
+def _judged(judge: nn.Module, images: Tensor, *truth: Tensor) -> dict[str, float]:
+    """Marks a judge by the values of its categories and, last, the smiles."""
     assert isinstance(judge, Judge)
-    drawn = data.faces(n, generator=torch.Generator().manual_seed(HELD_OUT))
-    answers, sure = verdict(judge, drawn.images)
+    answers, sure = verdict(judge, images)
+    *values, smile = truth
     right = {
-        name: round((answers[name] == getattr(drawn.attributes, name)).float().mean().item(), 4)
-        for name in CATEGORIES
+        name: round((answers[name] == true).float().mean().item(), 4)
+        for name, true in zip(judge.categories, values, strict=True)
     }
-    smile = drawn.attributes.smile
     missed = (answers["smile"] - smile).square().mean() / smile.var(correction=0)
     return right | {
         "smile_r2": round(1 - missed.item(), 4),
@@ -200,18 +204,7 @@ def noisy_judge_quality(judge: nn.Module, n: int = 4000) -> dict[str, float]:
 
 def style_judge_quality(judge: nn.Module, n: int = 4000) -> dict[str, float]:
     """As ``judge_quality``, on n faces of all styles alike; and the share of right styles."""
-    assert isinstance(judge, Judge)
-    images, *truth = recipes.styled_faces(n, HELD_OUT)
-    answers, sure = verdict(judge, images)
-    measured = {
-        name: round((answers[name] == true).float().mean().item(), 4)
-        for name, true in zip((*CATEGORIES, "style"), truth, strict=False)
-    }
-    missed = (answers["smile"] - truth[-1]).square().mean() / truth[-1].var(correction=0)
-    return measured | {
-        "smile_r2": round(1 - missed.item(), 4),
-        "sure": round(sure.float().mean().item(), 4),
-    }
+    return _judged(judge, *recipes.styled_faces(n, HELD_OUT))
 
 
 _SENTENCES = {
@@ -240,8 +233,7 @@ def named(clip: TextImageEncoder, x: Tensor, name: str) -> Tensor:
             for value in values
         ]
     )
-    seen = torch.cat([clip.encode_image(some) for some in x.tensor_split(batches(len(x)))])
-    return (seen @ texts.T).argmax(1)
+    return (in_batches(clip.encode_image, x) @ texts.T).argmax(1)
 
 
 @torch.no_grad()
