@@ -82,6 +82,10 @@ def test_no_gradient_flows_through_the_source():
     assert source.grad is None and x.grad.abs().sum() > 0
     with pytest.raises(ValueError, match="source: expected the shape of x"):
         dc.alignment(PLANE, x, source[:2], torch.ones(2, dtype=F64))
+    with pytest.raises(ValueError, match=r"toward: expected shape \(2,\), got a tensor of shape"):
+        dc.alignment(PLANE, x, source, torch.ones(3, dtype=F64))
+    with pytest.raises(TypeError, match="cos: expected a floating-point tensor"):
+        dc.directional_loss(torch.tensor([1]))
 
 
 @pytest.mark.equation("eq-clip-global")

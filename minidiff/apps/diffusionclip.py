@@ -43,8 +43,12 @@ def directional_loss(cos: Tensor) -> Tensor:
     Args:
         cos: (B,) in [-1, 1].
 
+    Raises:
+        TypeError: ``cos`` is not floating point.
+
     Source: Kim et al. 2022 (DiffusionCLIP), its published code.
     """
+    check.floating("cos", cos)
     return -torch.log(((1 + cos) / 2).clamp(min=1e-6))
 
 
@@ -58,11 +62,16 @@ def alignment(clip: TextImageEncoder, x: Tensor, source: Tensor, toward: Tensor)
         toward: (D,) what ``direction`` gives.
 
     Raises:
-        ValueError: ``source`` is not of the shape of ``x``.
+        ValueError: ``source`` is not of the shape of ``x``, or ``toward`` is not a vector as
+            long as those of the pictures.
     """
     check.like("source", source, "x", x)
     with torch.no_grad():
         before = clip.encode_image(source)
+    if toward.shape != before.shape[1:]:
+        raise ValueError(
+            f"toward: expected shape {tuple(before.shape[1:])}, got {check.describe(toward)}"
+        )
     return cosine_similarity(clip.encode_image(x) - before, toward[None], dim=1)
 
 
