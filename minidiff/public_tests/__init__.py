@@ -1,0 +1,1 @@
+"""The tests that students see: `make assignments` writes them from assignments/src."""

@@ -1,0 +1,1 @@
+"""The tests of score_matching that students see."""
