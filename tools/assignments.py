@@ -13,6 +13,7 @@ Otter Assign divides a master into what students get and what graders get. What 
 committed; the solution, all tests and the zip for Gradescope go to a dist folder that is not.
 """
 
+import itertools
 import json
 import re
 import secrets
@@ -26,13 +27,17 @@ from pathlib import Path
 from typing import Any
 
 import jupytext
+import yaml
+
 import notebooks
 
 ROOT = notebooks.ROOT
 HOME = ROOT / "assignments"
 SOURCES, RELEASE, DIST = HOME / "src", HOME / "release", HOME / "dist"
 PUBLIC = ROOT / "minidiff/public_tests"
-SOLUTION = re.compile(r"# BEGIN SOLUTION\n(.*?)# END SOLUTION", re.DOTALL)
+SOLUTION = re.compile(r"^ +# BEGIN SOLUTION\n(.*?)^ +# END SOLUTION", re.DOTALL | re.MULTILINE)
+HIDDEN = re.compile(r"^hidden: true$", re.MULTILINE)
+SPACE = re.compile(r"[\s'\"]")
 SEED = re.compile(r"(?<=manual_seed\()\d+(?=\))")
 OTTER = "from otter.test_files import test_case"
 
@@ -48,7 +53,7 @@ def divide(master: Path, made: Path) -> None:
     Args:
         master: Its text.
         made: Where ``student.ipynb``, ``solution.ipynb``, ``autograder.zip``, ``tests/`` and
-            ``public/`` go.
+            ``public/`` go, and ``written.json``, what a person marks.
     """
     made.mkdir(parents=True)
     book = json.loads(jupytext.writes(jupytext.read(master), fmt="ipynb"))
@@ -65,6 +70,8 @@ def divide(master: Path, made: Path) -> None:
         for name, source in (("student", "student"), ("solution", "autograder")):
             found = json.loads((scratch / "out" / source / path.name).read_text("utf-8"))
             write(made / f"{name}.ipynb", tidy(found))
+        parts = json.dumps(written_parts(book), indent=1, ensure_ascii=False)
+        (made / "written.json").write_text(parts, encoding="utf-8")
         (zipped,) = (scratch / "out/autograder").glob("*.zip")
         shutil.copy(zipped, made / "autograder.zip")
         with zipfile.ZipFile(zipped) as archive:
@@ -73,22 +80,43 @@ def divide(master: Path, made: Path) -> None:
                 for name in archive.namelist()
                 if re.fullmatch(r"tests/\w+\.py", name)
             }
-        shown = {p.name: p.read_text("utf-8") for p in (scratch / "out/student/tests").glob("*.py")}
+        given = (scratch / "out/student/tests").glob("*.py")
+        shown = {path.name: path.read_text(encoding="utf-8") for path in given}
     for folder_name, texts in (("tests", tests), ("public", shown)):
         (made / folder_name).mkdir()
         for name, text in texts.items():
             (made / folder_name / name).write_text(as_module(master, text), encoding="utf-8")
     title = f'"""The tests of {master.stem} that students see."""\n'
     (made / "public/__init__.py").write_text(title, encoding="utf-8")
-    format_code = [sys.executable, "-m", "ruff", "format", "--quiet", made / "public"]
-    subprocess.run([*format_code, "--config", ROOT / "pyproject.toml"], check=True)
+    formatted = [sys.executable, "-m", "ruff", "format", "--quiet", "--config"]
+    subprocess.run([*formatted, ROOT / "pyproject.toml", made / "public"], check=True)
+
+
+def written_parts(book: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns {question: {"points", "text", "answer"}} of the questions that a person marks."""
+    parts: dict[str, dict[str, Any]] = {}
+    name, before = "", ""
+    for cell in book["cells"]:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "raw" and "# BEGIN QUESTION" in text:
+            question = yaml.safe_load(text)
+            name = question["name"] if question.get("manual") else ""
+            if name:
+                parts[name] = {"points": question["points"], "text": "", "answer": ""}
+        elif cell["cell_type"] == "raw" and "# END QUESTION" in text:
+            name = ""
+        elif cell["cell_type"] == "markdown" and name:
+            parts[name]["answer" if "# BEGIN SOLUTION" in before else "text"] += text
+        before = text
+    return parts
 
 
 def as_module(master: Path, text: str) -> str:
     """Returns a test file of Otter as a module that needs no Otter."""
     if OTTER not in text:
         sys.exit(f"assignments: {master.name}: a test file without {OTTER}")
-    text = text.replace(OTTER, "from minidiff.check import test_case").replace("OK_FORMAT = False\n", "")
+    text = text.replace(OTTER, "from minidiff.check import test_case")
+    text = text.replace("OK_FORMAT = False\n", "")
     return f'"""Generated from assignments/src/{master.name}: edit that."""\n\n{text}'
 
 
@@ -98,7 +126,8 @@ def tidy(book: dict[str, Any]) -> dict[str, Any]:
     for number, cell in enumerate(book["cells"]):
         tags = {"tags": cell["metadata"]["tags"]} if cell["metadata"].get("tags") else {}
         text = "".join(cell["source"]).strip("\n")
-        cell |= {"id": f"c{number:02d}", "metadata": tags, "source": text.splitlines(keepends=True)}
+        cell |= {"id": f"c{number:02d}", "metadata": tags}
+        cell["source"] = text.splitlines(keepends=True)
         if "ADDRESS = " in text:
             cell["id"] = "install"
         if cell["cell_type"] == "code":
@@ -138,32 +167,41 @@ def kept() -> set[Path]:
     return set(RELEASE.glob("*.ipynb")) | set(PUBLIC.glob("*/*.py"))
 
 
-def leaks(master: Path, texts: dict[Path, str]) -> list[str]:
-    """Returns what students get of a master's solutions and hidden tests, which should be nothing.
+def secrets_of(master: Path) -> set[str]:
+    """Returns the lines of a master that no student may get: of solutions and of hidden tests.
 
-    Searched for are the lines of the solutions and of the hidden tests that are longer than 12
-    characters and stand nowhere else in the master.
+    They are longer than 12 characters, and stand nowhere else in the master.
     """
     text = master.read_text(encoding="utf-8")
+    cells = re.split(r"(?m)^(?=# %%)", text)
     secret = SOLUTION.findall(text)
-    cells = re.split(r"\n# %%", text)
-    secret += [cell for cell in cells if re.search(r"^hidden: true$", cell, re.MULTILINE)]
-    secret += [b for a, b in zip(cells, cells[1:], strict=False) if "# # BEGIN SOLUTION" in a and "[markdown]" in b[:12]]
-    open_text = text
+    secret += [cell for cell in cells if HIDDEN.search(cell)]
+    secret += [
+        cell
+        for before, cell in itertools.pairwise(cells)
+        if "# # BEGIN SOLUTION" in before and cell.startswith("# %% [markdown]")
+    ]
     for part in secret:
-        open_text = open_text.replace(part, "")
-    lines = {re.sub(r"^#? *", "", line).strip() for part in secret for line in part.splitlines()}
-    lines = {line for line in lines if len(line) > 12 and line not in open_text}
-    # Otter prints tests anew from their syntax trees, so compare without quotes and spaces.
-    plain = {line: re.sub(r"[\s'\"]", "", line) for line in lines}
+        text = text.replace(part, "")
+    lines = {line.removeprefix("# ").strip() for part in secret for line in part.splitlines()}
+    return {line for line in lines if len(line) > 12 and line not in text}
+
+
+def leaks(master: Path, texts: dict[Path, str]) -> list[str]:
+    """Returns what is given away of a master in what students get, which should be nothing.
+
+    Otter prints tests anew from their syntax trees, so spaces and quotes do not count.
+    """
+    secret = {line: SPACE.sub("", line) for line in secrets_of(master)}
+    secret |= {mark: mark for mark in ("hidden=True", "BEGINSOLUTION")}
     found = []
-    for path, content in texts.items():
-        seen = "".join("".join(c["source"]) for c in json.loads(content)["cells"]) if path.suffix == ".ipynb" else content
-        seen = re.sub(r"[\s'\"]", "", seen)
-        found += [f"{path.name}: {line}" for line, bare in plain.items() if bare in seen]
-        found += [f"{path.name}: {mark}" for mark in ("hidden=True", "BEGINSOLUTION") if mark in seen]
+    for path, text in texts.items():
         if path.suffix == ".ipynb":
-            found += [f"{path.name}: an output" for c in json.loads(content)["cells"] if c.get("outputs")]
+            cells = json.loads(text)["cells"]
+            text = "\n".join("".join(cell["source"]) for cell in cells)
+            found += [f"{path.name}: an output" for cell in cells if cell.get("outputs")]
+        seen = SPACE.sub("", text)
+        found += [f"{path.name}: {line}" for line, bare in secret.items() if bare in seen]
     return found
 
 
@@ -191,10 +229,11 @@ def private(folder: Path) -> None:
     for master in masters():
         cells = re.split(r"(?m)^(?=# %%)", master.read_text(encoding="utf-8"))
         for i, cell in enumerate(cells):
-            if re.search(r"^hidden: true$", cell, re.MULTILINE):
+            if HIDDEN.search(cell):
                 cells[i] = SEED.sub(lambda _: str(secrets.randbelow(10**9)), cell)
         (folder / "src" / master.name).write_text("".join(cells), encoding="utf-8")
-    print(f"assignments: the masters are in {folder / 'src'}; python tools/assignments.py from {folder}")
+    print(f"assignments: the masters are in {folder / 'src'}; edit them, then make all from them:")
+    print(f"    python tools/assignments.py from {folder}")
 
 
 def main(args: list[str]) -> int:

@@ -8,8 +8,9 @@ import shutil
 import subprocess
 import sys
 
-import ledger
 from jupyter_book.cli.main import main as jupyter_book
+
+import ledger
 
 BUILD = ledger.ROOT / "_build"
 STAMP = BUILD / "executed-with"

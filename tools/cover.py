@@ -1,8 +1,8 @@
 """Draws the picture of the book's first page with the shipped network: noise becomes digits."""
 
 import torch
-from ledger import ROOT
 
+from ledger import ROOT
 from minidiff import viz, zoo
 from minidiff.forward import eps_fn
 from minidiff.sampling import sample

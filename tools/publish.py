@@ -19,10 +19,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import yaml
+
 import colab
 import ledger
 import notebooks
-import yaml
 
 ROOT = notebooks.ROOT
 CONFIG = ROOT / "_config.yml"
@@ -100,8 +101,9 @@ def write_executed() -> None:
 
     They are executed nowhere else: what a reader sees on Colab is what the strict build checked.
     """
-    import build  # not above: the first import of jupyter-book takes a second, and warns
     from jupyter_cache import get_cache
+
+    import build  # not above: the first import of jupyter-book takes a second, and warns
 
     now = ledger.fingerprint("minidiff", "requirements.txt")
     if not build.STAMP.exists() or build.STAMP.read_text() != now:

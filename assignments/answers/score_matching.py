@@ -12,11 +12,17 @@ WRONG = {
         ("sigma along the last axis", "sigma.view(-1, *[1] * (noisy.ndim - 1)) ** 2", "sigma**2"),
     ],
     "q2": [
-        ("no weight", "std * score_fn(clean + std * eps, sigma) + eps",
-         "score_fn(clean + std * eps, sigma) + eps / std"),
+        (
+            "no weight",
+            "std * score_fn(clean + std * eps, sigma) + eps",
+            "score_fn(clean + std * eps, sigma) + eps / std",
+        ),
         ("the sign of the noise", "sigma) + eps", "sigma) - eps"),
-        ("asked at the clean samples", "score_fn(clean + std * eps, sigma)",
-         "score_fn(clean, sigma)"),
+        (
+            "asked at the clean samples",
+            "score_fn(clean + std * eps, sigma)",
+            "score_fn(clean, sigma)",
+        ),
         ("noise of size one", "clean + std * eps", "clean + eps"),
         ("a mean for a sum", "flatten(1).sum(1)", "flatten(1).mean(1)"),
         ("the mean of the batch", "flatten(1).sum(1)", "flatten(1).sum(1).mean()"),

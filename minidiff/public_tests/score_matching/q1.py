@@ -2,7 +2,6 @@
 
 from minidiff.check import test_case
 
-
 name = "q1"
 points = 2
 
@@ -31,6 +30,7 @@ def test_it_points_from_the_noisy_sample_to_the_clean_one(kernel_score):
 @test_case(points=0.5, hidden=False)
 def test_it_falls_as_the_noise_grows(kernel_score):
     import torch
+
     from minidiff.check import close
 
     clean = torch.zeros(3, 2, dtype=torch.float64)

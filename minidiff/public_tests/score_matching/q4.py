@@ -2,7 +2,6 @@
 
 from minidiff.check import test_case
 
-
 name = "q4"
 points = 2
 
