@@ -219,7 +219,7 @@ def attacks(folder: Path, port: int = 9) -> dict[str, Attack]:
 
     def changed(change: Callable[[Cells], Cells], **rest: object) -> dict[str, Any]:
         book = copy.deepcopy(right)
-        return book | {"cells": change(book["cells"])} | rest
+        return {**book, "cells": change(book["cells"]), **rest}
 
     # To be sure that the others mean something.
     add("the reference", right, FULL)
@@ -241,28 +241,14 @@ def attacks(folder: Path, port: int = 9) -> dict[str, Attack]:
     add("a large question in q2", right, without_q2, answering(bomb, "q2"))
     add("recursion in q2", right, without_q2, answering("return dsm_loss(*args)", "q2"))
     # Answers that are none.
-    always = "return torch.zeros_like(args[1]) if torch.is_tensor(args[1]) else 0.0"
-    add(
-        "zeros, and torch patched",
-        blank,
-        NONE | {"q1": 0.5},
-        PATCHES,
-        answering(always),
-        exact=False,
-    )
+    always = "return args[1] * 0 + VALUE if torch.is_tensor(args[1]) else VALUE"
+    zeros = answering(always.replace("VALUE", "0.0"))
+    add("zeros, and torch patched", blank, NONE, PATCHES, zeros)
     add("always equal", blank, NONE, EQUAL, answering("return Same()"))
-    add(
-        "an always equal tensor",
-        blank,
-        NONE,
-        TENSOR,
-        answering("return torch.zeros(3).as_subclass(Same)"),
-    )
+    same = "return torch.zeros(3).as_subclass(Same)"
+    add("an always equal tensor", blank, NONE, TENSOR, answering(same))
     for name, value in (("nan", "float('nan')"), ("infinity", "float('inf')")):
-        filled = (
-            f"return torch.full_like(args[1], {value}) if torch.is_tensor(args[1]) else {value}"
-        )
-        add(name, blank, NONE, answering(filled))
+        add(name, blank, NONE, answering(always.replace("VALUE", value)))
     add("an empty tensor", blank, NONE, answering("return torch.zeros(0, 2)"))
     add("text", blank, NONE, answering("return 'right'"))
     add("True", blank, NONE, answering("return True"))
@@ -286,9 +272,8 @@ def attacks(folder: Path, port: int = 9) -> dict[str, Attack]:
     add("the network", right, FULL, first=NETWORK.replace("PORT", str(port)), note="no network")
     add("killing", right, FULL, first=KILL)
     add("200 MB of print", right, FULL, first="for _ in range(200): print('x' * 1_000_000)")
-    add(
-        "8 GiB", right, FULL, first="torch.ones(1 << 30, dtype=torch.float64)", note="RuntimeError"
-    )
+    large = "torch.ones(1 << 30, dtype=torch.float64)"
+    add("8 GiB", right, FULL, first=large, note="RuntimeError")
     disk = "for i in range(100): open(f'/tmp/{i}', 'wb').write(bytes(32 << 20))"
     add("a full disk", right, FULL, first=disk, note="OSError")
     add("a long error", right, FULL, first="raise ValueError('x' * 10_000_000)", note="ValueError")
@@ -301,27 +286,26 @@ def attacks(folder: Path, port: int = 9) -> dict[str, Attack]:
     add("no check cells", checks, FULL)
     q2 = changed(lambda cells: [c for c in cells if "def dsm_loss" not in text_of(c)])
     add("q2 deleted", q2, without_q2)
-    add(
-        "no metadata",
-        changed(lambda cells: [c.update(metadata={}) for c in cells] and None, metadata={}),
-        FULL,
-    )
+
+    def bare(cells: Cells) -> Cells:
+        return [{key: c[key] for key in ("cell_type", "source")} for c in cells]
+
+    add("no metadata", changed(bare, metadata={}), FULL)
     kernel = {"kernelspec": {"name": "nowhere", "display_name": "x", "language": "r"}}
     add("an unknown kernel", changed(list, metadata=kernel), FULL)
     add("every cell twice", changed(lambda cells: [c for c in cells for _ in range(2)]), FULL)
 
-    def as_markdown(cells: Cells) -> Cells:
-        return [
-            cell(text_of(c), "markdown") if "def kernel_score" in text_of(c) else c for c in cells
-        ]
-
-    add("q1 turned into Markdown", changed(as_markdown), FULL | {"q1": 0.0})
+    without_q1 = FULL | {"q1": 0.0}
     broken = "def kernel_score(noisy, clean, sigma:\n    return noisy"
 
-    def misspelt(cells: Cells) -> Cells:
-        return [cell(broken) if "def kernel_score" in text_of(c) else c for c in cells]
+    def for_q1(other: Cells) -> Callable[[Cells], Cells]:
+        return lambda cells: [
+            part for c in cells for part in (other if "def kernel_score" in text_of(c) else [c])
+        ]
 
-    add("a syntax error in q1", changed(misspelt), FULL | {"q1": 0.0}, note="SyntaxError")
+    as_text = changed(for_q1([cell("def kernel_score(): # my answer", "markdown")]))
+    add("q1 turned into Markdown", as_text, without_q1)
+    add("a syntax error in q1", changed(for_q1([cell(broken)])), without_q1, note="SyntaxError")
     return made
 
 
