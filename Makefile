@@ -7,12 +7,14 @@ UNIT := OMP_NUM_THREADS=1 $(PYTEST) -n 2 tests --ignore-glob='tests/test_pages*.
 CHECK_FORM := $(PY) -m check_jsonschema --builtin-schema vendor
 
 .NOTPARALLEL:
-.PHONY: help book pdf test unit mutants colab clean-book clean
+.PHONY: help book assignments pdf test unit mutants colab clean-book clean
 .PHONY: hooks address links colab-image executed publish-notebooks sitemap issue
 
 help:
 	@echo 'make book        set up, execute every notebook, render the book'
 	@echo 'make pdf         the same, then print all of it into _build/minidiff.pdf; needs Chromium'
+	@echo 'make assignments divide the masters into what students get and what graders get'
+	@echo 'make sandbox     install what the grader of the assignments runs students in'
 	@echo 'make test        set up, run everything that tests the package and the book'
 	@echo 'make unit        the quick loop: unit tests alone, without the slow ones'
 	@echo 'make mutants     flip signs and drop roots in the formulas: does a test notice?'
@@ -39,6 +41,9 @@ $(READY): requirements.txt pyproject.toml
 
 book: $(READY)
 	$(PY) tools/build.py
+
+assignments: $(READY)
+	$(PY) tools/assignments.py
 
 pdf: book
 	$(PY) tools/pdf.py
@@ -71,6 +76,14 @@ mutants: $(READY)
 
 colab: $(READY)
 	$(PY) tools/colab.py $(ONLY)
+
+# What the grader's sandbox needs, on Debian and Ubuntu; elsewhere, install bubblewrap.
+SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
+NAMESPACES := /proc/sys/kernel/apparmor_restrict_unprivileged_userns
+.PHONY: sandbox
+sandbox:
+	command -v bwrap || { $(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y bubblewrap; }
+	test ! -e $(NAMESPACES) || grep -q 0 $(NAMESPACES) || echo 0 | $(SUDO) tee $(NAMESPACES)
 
 .PHONY: bench
 BENCH_READY := _build/bench-env/.ready

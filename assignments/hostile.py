@@ -72,7 +72,7 @@ PICKLE = """
 class Harm:
     def __reduce__(self):
         import os
-        return os.system, ("touch /tmp/harm-was-done",)
+        return os.system, ("touch harm-was-done",)
 """
 SEARCH = """
 import os, sys
@@ -274,7 +274,7 @@ def attacks(folder: Path, port: int = 9) -> dict[str, Attack]:
     add("200 MB of print", right, FULL, first="for _ in range(200): print('x' * 1_000_000)")
     large = "torch.ones(1 << 30, dtype=torch.float64)"
     add("8 GiB", right, FULL, first=large, note="RuntimeError")
-    disk = "for i in range(100): open(f'/tmp/{i}', 'wb').write(bytes(32 << 20))"
+    disk = "for i in range(100): open(f'{i}', 'wb').write(bytes(32 << 20))"
     add("a full disk", right, FULL, first=disk, note="OSError")
     add("a long error", right, FULL, first="raise ValueError('x' * 10_000_000)", note="ValueError")
     # Notebooks as students hand them in.

@@ -11,6 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
 from pdf import BROWSERS, FLAGS, HTML
 
 WIDTHS = (1280, 390)

@@ -6,8 +6,9 @@ The report lies in `_build/tests.json`. A run without any marked test leaves the
 import json
 import os
 
-import ledger
 import pytest
+
+import ledger
 
 ASSERTS = pytest.StashKey[int]()
 TESTS: dict[str, dict] = {}

@@ -4,10 +4,11 @@ import json
 import re
 import statistics
 
-import ledger
-import notebooks
 import pytest
 import yaml
+
+import ledger
+import notebooks
 
 BOOK = ledger.ROOT / "book"
 NOTEBOOKS = notebooks.notebooks()
@@ -35,7 +36,8 @@ TEX = re.compile(r"\$\$.+?\$\$|(?<![\\$])\$[^$\n]+\$|\\begin\{(\w+\*?)\}.+?\\end
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
-each_page = pytest.mark.parametrize("path", NOTEBOOKS + PAGES, ids=lambda p: p.stem)
+TEXTS = NOTEBOOKS + notebooks.handouts() + PAGES
+each_page = pytest.mark.parametrize("path", TEXTS, ids=lambda p: p.stem)
 
 
 def cells(path, kind):
@@ -61,7 +63,8 @@ def test_every_page_of_the_table_of_contents_exists():
         return here
 
     toc = files(yaml.safe_load((ledger.ROOT / "_toc.yml").read_text(encoding="utf-8")))
-    sources = [*NOTEBOOKS, *PAGES, *(BOOK / "api").glob("*.md"), ledger.PAGE]
+    sources = [*NOTEBOOKS, *notebooks.handouts(), *PAGES, ledger.PAGE]
+    sources += (BOOK / "api").glob("*.md")
     names = [path.relative_to(ledger.ROOT).with_suffix("").as_posix() for path in sources]
     assert sorted(toc) == sorted(names)
 

@@ -8,9 +8,10 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 import colab
 import notebooks
-import pytest
 
 PROJECT = tomllib.loads((notebooks.ROOT / "pyproject.toml").read_text())["project"]
 MANIFEST = json.loads((notebooks.ROOT / "minidiff/weights/manifest.json").read_text())

@@ -5,9 +5,10 @@ import re
 import subprocess
 import sys
 
-import ledger
 import minidiff_book
 import pytest
+
+import ledger
 
 ROOT = ledger.ROOT
 MODULES = sorted((ROOT / "minidiff").rglob("*.py"))

@@ -13,7 +13,6 @@ from importlib import resources
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import ledger
 import pytest
 from browser import (
     HTML,
@@ -27,6 +26,8 @@ from browser import (
     wait_for_maths,
     watch,
 )
+
+import ledger
 
 SHOTS = ledger.ROOT / "_build/screenshots"
 

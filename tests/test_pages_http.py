@@ -7,7 +7,6 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 
-import ledger
 import pytest
 from browser import (
     HTML,
@@ -20,6 +19,8 @@ from browser import (
     wait_for_maths,
     watch,
 )
+
+import ledger
 
 BAR = 700  # kB, compressed, that a chapter may cost on a first visit, figures included
 KINDS = ("document", "script", "stylesheet", "font", "image", "other")

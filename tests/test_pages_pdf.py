@@ -1,8 +1,9 @@
 """The book on paper: small pages printed by tools/pdf.py, and the order of the real ones."""
 
-import pdf
 import pytest
 from browser import HTML, chromium, rendered
+
+import pdf
 
 PAGE = """<html><script>
 MathJax = {startup: {promise: Promise.resolve()}, typesetPromise: async () => {}};

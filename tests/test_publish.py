@@ -8,14 +8,15 @@ import subprocess
 import sys
 import threading
 
-import ledger
 import nbformat
-import notebooks
-import publish
 import pytest
 import yaml
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
+
+import ledger
+import notebooks
+import publish
 
 ROOT = ledger.ROOT
 STAND_IN = "https://github.com/some-one/some-book"
@@ -61,8 +62,9 @@ def test_the_address_is_one_setting(tree):
     assert tool(tree, "address", ADDRESS=STAND_IN).returncode == 0
     after = sources(tree)
     names = [path.relative_to(ROOT).as_posix() for path in notebooks.notebooks()]
+    handouts = [path.relative_to(ROOT).as_posix() for path in notebooks.handouts()]
     filled = {name for name, text in after.items() if b"some-one" in text} - {THIS}
-    assert filled == {"_config.yml", "README.md", "CITATION.cff", *names}
+    assert filled == {"_config.yml", "README.md", "CITATION.cff", *names, *handouts}
     assert not now or not [name for name, text in after.items() if now.encode() in text]
 
     config = yaml.safe_load(after["_config.yml"])
@@ -199,13 +201,13 @@ def test_executed_notebooks_go_to_the_branch_of_the_button(tree, tmp_path_factor
     assert run_git(tree, "status", "--porcelain") == " M README.md\n"
     target = publish.branch()
     names = run_git(origin, "ls-tree", "-r", "--name-only", target).split()
-    assert names == [path.relative_to(ROOT).as_posix() for path in notebooks.notebooks()]
+    paths = notebooks.handouts() + notebooks.notebooks()
+    assert names == [path.relative_to(ROOT).as_posix() for path in paths]
     assert run_git(origin, "rev-list", "--count", target) == "1\n"
-    shown = json.loads(run_git(origin, "show", f"{target}:{names[0]}"))["cells"]
-    assert (
-        shown[0]["outputs"][0]["text"] == f"ran {names[0][5:-6]}\n"
-        and STAND_IN in shown[0]["source"]
-    )
+    name = names[len(notebooks.handouts())]
+    shown = json.loads(run_git(origin, "show", f"{target}:{name}"))["cells"]
+    assert shown[0]["outputs"][0]["text"] == f"ran {name[5:-6]}\n"
+    assert STAND_IN in shown[0]["source"]
 
     (tree / "minidiff/new.py").write_text("")
     assert "make book" in tool(tree, "executed").stderr
@@ -258,7 +260,7 @@ def test_every_notebook_runs_in_an_image_that_can_be_had(tree):
         '#!/bin/sh\nfor last; do :; done; echo "$last"; test "$last" != "$BAD"\n'
     )
     (tree / "docker").chmod(0o755)
-    names = [path.name for path in notebooks.notebooks()]
+    names = [path.name for path in notebooks.notebooks() + notebooks.handouts()]
     path = f"{tree}:{os.environ['PATH']}"
     none, one, no_image = (
         tool(tree, "colab-image", PATH=path, BAD=bad) for bad in ("", names[1], publish.IMAGE)

@@ -190,7 +190,8 @@ def run_notebooks(own: Path, brought: list[str], retrain: bool, scratch: Path) -
     commit = output("git", "rev-parse", "HEAD", cwd=clone)
     before = output(own, "-c", VERSIONS, *brought)
     print(f"   {output(own, '--version')}: {before}", flush=True)
-    books = {path.name: json.loads(path.read_text("utf-8")) for path in notebooks.notebooks()}
+    paths = notebooks.notebooks() + notebooks.handouts()
+    books = {path.name: json.loads(path.read_text("utf-8")) for path in paths}
     if retrain:
         manifest = notebooks.ROOT / "minidiff/weights/manifest.json"
         name = cheapest(books, json.loads(manifest.read_text("utf-8")))

@@ -36,6 +36,11 @@ def notebooks() -> list[Path]:
     return sorted((ROOT / "book").glob("*.ipynb"))
 
 
+def handouts() -> list[Path]:
+    """Returns the notebooks of the assignments, as students get them."""
+    return sorted((ROOT / "assignments/release").glob("*.ipynb"))
+
+
 def public_address() -> str:
     """Returns the address of the book's repository, empty while there is none."""
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
@@ -65,7 +70,7 @@ def with_install_cell(notebook: dict[str, Any], address: str) -> dict[str, Any]:
 def main(check: bool) -> int:
     """Writes, or checks, the install cell of every notebook."""
     wrong = 0
-    for path in notebooks():
+    for path in notebooks() + handouts():
         old = json.loads(path.read_text(encoding="utf-8"))
         new = with_install_cell(old, public_address())
         if new != old:

@@ -118,6 +118,10 @@ def write_executed() -> None:
             sys.exit(f"publish: no stored results of {path.name}: run make book")
         text = json.dumps(book, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
         (EXECUTED / "book" / path.name).write_text(text, encoding="utf-8")
+    handouts = EXECUTED / "assignments/release"
+    handouts.mkdir(parents=True)
+    for path in notebooks.handouts():  # nothing is written in them yet that could be executed
+        shutil.copy(path, handouts)
     print(f"publish: {len(notebooks.notebooks())} executed notebooks are in {EXECUTED.as_uri()}")
 
 
@@ -234,7 +238,7 @@ def run_in_image() -> int:
         env |= {"GIT_CONFIG_KEY_0": "url.file:///clone.insteadOf"}
         env |= {"GIT_CONFIG_VALUE_0": colab.ADDRESS}
         options = [part for name, value in env.items() for part in ("-e", f"{name}={value}")]
-        for path in notebooks.notebooks():
+        for path in notebooks.notebooks() + notebooks.handouts():
             empty = Path(scratch, path.stem)
             empty.mkdir()
             book = json.loads(path.read_text(encoding="utf-8"))

@@ -133,7 +133,7 @@ def decode(text: bytes, body: bytes, called: Callable[[Json], object] | None = N
 
     try:
         return value(json.loads(text))
-    except (ValueError, RecursionError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         raise WireError(f"no message: {type(error).__name__}") from None
 
 

@@ -47,8 +47,6 @@ def told(error: BaseException) -> str:
         if trace.tb_frame.f_code.co_filename.startswith("cell "):
             line = f"{trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno}"
         trace = trace.tb_next
-    if isinstance(error, SyntaxError):
-        line = f"{error.filename}, line {error.lineno}"
     text = f"{type(error).__name__}: {error}"[:300]
     return f"{text} ({line})" if line else text
 

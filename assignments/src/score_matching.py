@@ -93,6 +93,7 @@ def test_it_falls_as_the_noise_grows(kernel_score):
     clean = torch.zeros(3, 2, dtype=torch.float64)
     noisy = torch.tensor([[0.3, -0.1], [0.3, -0.1], [0.6, -0.2]], dtype=torch.float64)
     score = kernel_score(noisy, clean, torch.tensor([0.5, 1.0, 1.0], dtype=torch.float64))
+    assert score.shape == noisy.shape and score[1].abs().min() > 0, "Away from the clean sample the density has a slope, in each coordinate."
     assert close(score[2], 2 * score[1]), "Twice as far, the slope of a Gaussian's logarithm is twice as steep."
     assert close(score[0], 4 * score[1]), "Half the sigma should make the score four times as large: the logarithm of the density holds a variance, not a standard deviation."
 

@@ -33,7 +33,7 @@ def test_it_falls_in_even_steps(time_grid):
     for T, n in ((1000, 10), (10, 10), (1000, 7), (1000, 300), (200, 60), (10, 7)):
         times = torch.as_tensor(time_grid(T, n))
         times = times.tolist()
-        falls = [t - s for t, s in zip(times[:-1], times[1:])]
+        falls = [t - s for t, s in zip(times[:-1], times[1:], strict=True)]
         assert len(falls) > 0, "There should be more than one time: a step has two ends."
         assert min(falls) > 0, (
             "Every time should be below the one before it: sampling goes down, and a step that stands still is a question to the network for nothing."

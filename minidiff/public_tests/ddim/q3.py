@@ -24,7 +24,7 @@ def test_it_asks_once_a_step_at_the_cleaner_end(invert):
     assert len(asked) == 4, (
         "Five times are four steps, and each should ask the network once: is the first step or the last left out?"
     )
-    for x, t in asked:
+    for _, t in asked:
         assert isinstance(t, torch.Tensor) and t.shape == (3,) and (t.dtype == torch.int64), (
             "The network should be told a time for each sample: a tensor of shape (B,) and dtype int64."
         )

@@ -1,1 +1,0 @@
-"""The tests of score_matching that students see."""
