@@ -189,7 +189,7 @@ def test_half_the_step_makes_half_the_error(ula_variance):
 """ # BEGIN TEST CONFIG
 points: 0.5
 """ # END TEST CONFIG
-def test_it_knows_no_unit_of_length(ula_variance):
+def test_it_has_a_limit_and_no_unit_of_length(ula_variance):
     import math
     one = float(ula_variance(1.0, 1.5))
     assert abs(float(ula_variance(9.0, 13.5)) - 9 * one) < 1e-9, "A variance and a step both nine times as large are the same chain in another unit of length: delta is measured in the unit of a variance."
@@ -377,7 +377,7 @@ def test_as_much_mass_flows_back(log_accept):
 
 # %%
 def annealed(score_fn, x, sigmas, delta_min, n, noise):
-    """Returns the state after n steps at each level; x (B, ...), sigmas (L,), delta_min a float."""
+    """Returns the last state; x (B, ...), sigmas (L,), delta_min a float, n an int."""
     # BEGIN SOLUTION
     for sigma in sigmas:
         delta = delta_min * (sigma / sigmas[-1]) ** 2
@@ -533,8 +533,8 @@ def test_for_points_it_is_a_sum_of_the_noises(annealed):
 #
 # Here the data are 220 dots that make a face, so that the score of the noisy dots can be written down exactly.
 # Once questions 1 and 4 are right, your `annealed` turns a cloud of noise into the face.
-# Beside it your `ula_step` takes as many steps from the same cloud, all with the score and the step of the last level.
-# Look at the eyes and the mouth: 41 % of the dots are there, and the walkers from outside must get past the rim of the face to reach them.
+# For comparison your `ula_step` takes as many steps from the same cloud, all with the score and the step of the last level; the second slider switches between the two.
+# Look at the eyes and the mouth: 41 % of the dots are there, and most of the cloud begins outside the rim of the face.
 # Then put other curves in the place of `dots`.
 
 # %%
@@ -561,12 +561,13 @@ if check("q1") and check("q4"):
     delta_min = 0.2 * levels[-1].item() ** 2
     seen.append(annealed(face_score, cloud, levels, delta_min, 20, torch.randn_like))
     hot, seen = seen[::20], []
-    x = cloud
+    x, lowest = cloud, levels[-1:].expand(800)
     for _ in range(320):
-        x = ula_step(lambda y: face_score(y, levels[-1:].expand(800)), x, delta_min, torch.randn_like(x))
+        x = ula_step(lambda y: face_score(y, lowest), x, delta_min, torch.randn_like(x))
     cold = [*seen[::20], x]
     for name, points in {"dots": dots, "annealed": hot[-1], "plain": x}.items():
-        print(f"{name:8s} in the eyes and the mouth: {(points.norm(dim=1) < 1.6).double().mean():.2f}")
+        share = (points.norm(dim=1) < 1.6).double().mean()
+        print(f"{name:8s} in the eyes and the mouth: {share:.2f}")
 
 # %%
 # %%time
@@ -577,7 +578,8 @@ if check("q1") and check("q4"):
         torch.stack([state for pair in zip(hot, cold) for state in pair]),
         {"step": list(range(0, 321, 20)), "sampler": ["annealed", "plain"]},
         "A cloud of points. Annealed, it gathers slowly and becomes a face whose eyes, mouth and "
-        "outline are evenly filled; plain Langevin piles up on the outline at once and stays.",
+        "outline are evenly filled; plain Langevin piles up on the outline at once, stays there, "
+        "and leaves few points for the eyes and the mouth.",
         limits=(-3, 3), background=dots,
     )
     display(picture)

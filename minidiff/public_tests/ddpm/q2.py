@@ -52,7 +52,7 @@ def test_there_and_one_step_back_is_the_forward_process(posterior):
         pull, variance = posterior(0 * x0, torch.ones_like(x0), t, alpha_bar)
         spread = (pull**2 * (1 - kept)).mean() + float(variance)
         assert spread < 1 - kept_before + 1e-09, (
-            "There and one step back, the spread came out larger than the forward process has it at t - 1. What x_t's own spread brings along and the posterior's variance add up, so look at both."
+            "There and one step back, the spread came out larger than the forward process has it at t - 1. What x_t's own spread brings along and the posterior's variance add up, so look at both, and at whether the second is a variance."
         )
         assert spread > 1 - kept_before - 1e-09, (
             "There and one step back, the spread came out smaller than the forward process has it at t - 1. What x_t's own spread brings along and the posterior's variance add up, so look at both."

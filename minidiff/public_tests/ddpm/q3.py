@@ -48,8 +48,8 @@ def test_data_at_one_point_keep_to_the_forward_process(ancestral_step):
         old = ancestral_step(one, (1 - kept).sqrt() * one, t, alpha_bar, zero)
         spread = (old**2 + fresh**2).mean()
         assert spread < 1 - kept_before + 1e-09, (
-            "Data at one point, their noise told exactly: after the step there is more noise in the states than the forward process has at t - 1. What is left of the old noise and what z adds make it up, so look at both."
+            "Data at one point, their noise told exactly: after the step there is more noise in the states than the forward process has at t - 1. What is left of the old noise and what z adds make it up, so look at both, and at which of the chapter's two variances is meant."
         )
         assert spread > 1 - kept_before - 1e-09, (
-            "Data at one point, their noise told exactly: after the step there is less noise in the states than the forward process has at t - 1. What is left of the old noise and what z adds make it up, so look at both."
+            "Data at one point, their noise told exactly: after the step there is less noise in the states than the forward process has at t - 1. What is left of the old noise and what z adds make it up, so look at both, and at whether z meets a variance or a standard deviation."
         )

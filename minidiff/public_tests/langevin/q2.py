@@ -23,7 +23,7 @@ def test_half_the_step_makes_half_the_error(ula_variance):
 
 
 @test_case(points=0.5, hidden=False)
-def test_it_knows_no_unit_of_length(ula_variance):
+def test_it_has_a_limit_and_no_unit_of_length(ula_variance):
     import math
 
     one = float(ula_variance(1.0, 1.5))
