@@ -67,14 +67,14 @@ class Assignment:
     """What a folder of ``assignments/dist`` holds.
 
     Attributes:
-        name: its name.
+        title: the heading of the notebook.
         tests: {question: its module}, in order.
         written: {question: {"points", "text", "answer"}} of those that a person marks.
         released: the texts of the notebook's cells as students get it.
         digest: of all tests, to know marks that other tests gave.
     """
 
-    name: str
+    title: str
     tests: dict[str, ModuleType]
     written: dict[str, dict[str, Any]]
     released: frozenset[str]
@@ -89,7 +89,9 @@ class Assignment:
         texts = b"\0".join(path.read_bytes() for path in files)
         student = json.loads((folder / "student.ipynb").read_text(encoding="utf-8"))
         return cls(
-            name=folder.name,
+            title=next(t for t in map(_text, student["cells"]) if t.startswith("# "))
+            .partition("\n")[0]
+            .removeprefix("# "),
             tests={path.stem: _module(path) for path in files},
             written=json.loads((folder / "written.json").read_text(encoding="utf-8")),
             released=frozenset(_text(cell) for cell in student["cells"]),

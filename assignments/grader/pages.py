@@ -71,7 +71,7 @@ def feedback(
     hand = [float(part["mark"]) for part in marks.values() if part["mark"]]
     return _PAGES.from_string(FEEDBACK).render(
         style=Markup(STYLE),
-        name=assignment.name,
+        name=assignment.title,
         student=student,
         record=record,
         got=got,
@@ -92,7 +92,7 @@ def written(assignment: Assignment, answers: dict[str, str]) -> str:
     """
     return _PAGES.from_string(WRITTEN).render(
         style=Markup(STYLE),
-        name=assignment.name,
+        name=assignment.title,
         written=assignment.written,
         answers=answers,
     )

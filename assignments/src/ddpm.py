@@ -202,8 +202,9 @@ def test_there_and_one_step_back_is_the_forward_process(posterior):
     alpha_bar = torch.tensor([1.0, 0.9216, 0.64, 0.36, 0.0784], dtype=torch.float64)
     signal, noise = [1.0, 0.96, 0.8, 0.6, 0.28], [0.0, 0.28, 0.6, 0.8, 0.96]
     for t in (2, 3, 4):
-        mean, _ = posterior(x0, signal[t] * x0, t, alpha_bar)
-        assert close(mean, signal[t - 1] * x0), "Drawn from x_0, the states x_t have a mean, and going back from there should lead to the mean of the states at t - 1. One of the mean's two coefficients or both are off."
+        answer = posterior(x0, signal[t] * x0, t, alpha_bar)
+        assert isinstance(answer, (tuple, list)) and len(answer) == 2, "Two things should come back, the mean and the variance."
+        assert close(answer[0], signal[t - 1] * x0), "Drawn from x_0, the states x_t have a mean, and going back from there should lead to the mean of the states at t - 1. One of the two coefficients is off, or both are."
         pull, variance = posterior(0 * x0, torch.ones_like(x0), t, alpha_bar)
         spread = ((noise[t] * pull) ** 2).mean() + float(variance)
         assert spread < noise[t - 1] ** 2 + 1e-9, "There and one step back, the spread came out larger than the forward process has it at t - 1. What x_t's own spread brings along and the posterior's variance add up, so look at both, and at whether the second is a variance."

@@ -402,21 +402,21 @@ def test_it_is_what_the_best_score_loses(loss_floor):
 # ## Question 5. In words (2 points)
 #
 # A friend trains a network with your `dsm_loss` on two moons, $d = 2$, at the single level $\sigma = 0.1$.
-# The loss levels off near $0.85$, where a network that always answers 0 loses $1$.
+# The loss levels off near $0.6$, where a network that always answers 0 loses $1$.
 # Ten times as many steps change nothing, and the friend concludes that the network is too small.
 #
 # Is that so?
-# Say in a few sentences what the number $0.85$ is made of, how one could find out whether the network is good, and whether the same number at $\sigma = 3$ would worry you.
+# Say in a few sentences what the number $0.6$ is made of, how one could find out whether the network is good, and whether the same number at $\sigma = 3$ would worry you.
 
 # %% [raw]
 # # BEGIN SOLUTION
 
 # %% [markdown]
 # The mean of the loss is the weighted distance to the true score plus a constant that no network can change (chapter 1, the theorem on the denoising loss).
-# At a small level that constant is nearly all of it: from $\tilde x$ one cannot tell which noise was drawn, except across the thin direction of the moons.
+# At a small level that constant is nearly all of it: from $\tilde x$ one can tell the noise across the thin direction of a moon, and not the noise along it, which alone leaves $\frac12$ of the $1$; for the exact score of these moons it is $0.59$.
 # So a loss that stays is no sign of a small network.
 # To judge the network, compare with the truth and not with 0: with the floor of question 4 or that of a mixture whose score is known, with the same loss of the exact score of the noisy data, or look at what `denoise` makes of noisy points.
-# At $\sigma = 3$ the moons are small beside the noise, the floor is near 0 (for a Gaussian of the same size $c \approx 0.7$: about $0.05$), so $0.85$ would mean that the network has learnt almost nothing.
+# At $\sigma = 3$ the moons are small beside the noise, the floor is near 0 (for a Gaussian of the same size $c \approx 0.7$: about $0.05$), so $0.6$ would mean that the network has learnt almost nothing.
 #
 # **Rubric.** ½ point: the loss is distance plus a constant, and the constant is large here.
 # ½ point: the conclusion "too small a network" does not follow.

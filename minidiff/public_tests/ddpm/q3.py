@@ -32,24 +32,24 @@ def test_data_at_one_point_keep_to_the_forward_process(ancestral_step):
     import torch
     from minidiff.check import close
 
-    alpha_bar = torch.tensor([1.0, 0.9, 0.5, 0.3, 0.05], dtype=torch.float64)
+    alpha_bar = torch.tensor([1.0, 0.9216, 0.64, 0.36, 0.0784], dtype=torch.float64)
+    signal, noise = ([1.0, 0.96, 0.8, 0.6, 0.28], [0.0, 0.28, 0.6, 0.8, 0.96])
     x0 = torch.tensor([[1.0, -2.0], [0.5, 3.0]], dtype=torch.float64)
     zero, one = (torch.zeros_like(x0), torch.ones_like(x0))
     for t in (2, 3, 4):
-        kept, kept_before = (alpha_bar[t], alpha_bar[t - 1])
-        path = ancestral_step(zero, kept.sqrt() * x0, t, alpha_bar, zero)
-        assert close(path, kept_before.sqrt() * x0), (
+        path = ancestral_step(zero, signal[t] * x0, t, alpha_bar, zero)
+        assert close(path, signal[t - 1] * x0), (
             "A state that is x_0 shrunk, without noise, should come back as x_0 shrunk as much as it is at t - 1."
         )
         fresh = ancestral_step(zero, zero, t, alpha_bar, one)
         assert fresh.abs().min() > 0, (
             "Before the last step there is something to draw: z should matter, or all walks run to the mean."
         )
-        old = ancestral_step(one, (1 - kept).sqrt() * one, t, alpha_bar, zero)
+        old = ancestral_step(one, noise[t] * one, t, alpha_bar, zero)
         spread = (old**2 + fresh**2).mean()
-        assert spread < 1 - kept_before + 1e-09, (
+        assert spread < noise[t - 1] ** 2 + 1e-09, (
             "Data at one point, their noise told exactly: after the step there is more noise in the states than the forward process has at t - 1. What is left of the old noise and what z adds make it up, so look at both, and at which of the chapter's two variances is meant."
         )
-        assert spread > 1 - kept_before - 1e-09, (
+        assert spread > noise[t - 1] ** 2 - 1e-09, (
             "Data at one point, their noise told exactly: after the step there is less noise in the states than the forward process has at t - 1. What is left of the old noise and what z adds make it up, so look at both, and at whether z meets a variance or a standard deviation."
         )

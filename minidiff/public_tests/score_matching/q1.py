@@ -2,6 +2,7 @@
 
 from minidiff.check import test_case
 
+
 name = "q1"
 points = 2
 
@@ -30,12 +31,14 @@ def test_it_points_from_the_noisy_sample_to_the_clean_one(kernel_score):
 @test_case(points=0.5, hidden=False)
 def test_it_falls_as_the_noise_grows(kernel_score):
     import torch
-
     from minidiff.check import close
 
     clean = torch.zeros(3, 2, dtype=torch.float64)
     noisy = torch.tensor([[0.3, -0.1], [0.3, -0.1], [0.6, -0.2]], dtype=torch.float64)
     score = kernel_score(noisy, clean, torch.tensor([0.5, 1.0, 1.0], dtype=torch.float64))
+    assert score.shape == noisy.shape and score[1].abs().min() > 0, (
+        "Away from the clean sample the density has a slope, in each coordinate."
+    )
     assert close(score[2], 2 * score[1]), (
         "Twice as far, the slope of a Gaussian's logarithm is twice as steep."
     )

@@ -2,6 +2,7 @@
 
 from minidiff.check import test_case
 
+
 name = "q2"
 points = 2
 
@@ -9,7 +10,6 @@ points = 2
 @test_case(points=0.5, hidden=False)
 def test_the_network_is_asked_at_the_noisy_samples(dsm_loss):
     import torch
-
     from minidiff.check import close
 
     clean = torch.tensor([[1.0, -2.0], [0.5, 3.0], [0.0, 1.0]], dtype=torch.float64)
@@ -41,7 +41,6 @@ def test_the_network_is_asked_at_the_noisy_samples(dsm_loss):
 @test_case(points=0.5, hidden=False)
 def test_every_noise_level_has_the_same_scale(dsm_loss):
     import torch
-
     from minidiff.check import close
 
     g = torch.Generator().manual_seed(0)

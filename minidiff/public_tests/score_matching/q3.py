@@ -2,6 +2,7 @@
 
 from minidiff.check import test_case
 
+
 name = "q3"
 points = 2
 
@@ -9,7 +10,6 @@ points = 2
 @test_case(points=0.5, hidden=False)
 def test_data_at_one_point_are_found(denoise):
     import torch
-
     from minidiff.check import close
 
     point = torch.tensor([2.0, -1.0], dtype=torch.float64)
@@ -28,7 +28,6 @@ def test_data_at_one_point_are_found(denoise):
 @test_case(points=0.5, hidden=False)
 def test_without_a_slope_nothing_moves(denoise):
     import torch
-
     from minidiff.check import close
 
     noisy = torch.tensor([[0.3, -2.0], [1.0, 0.7]], dtype=torch.float64)

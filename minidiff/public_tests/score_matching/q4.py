@@ -2,6 +2,7 @@
 
 from minidiff.check import test_case
 
+
 name = "q4"
 points = 2
 
