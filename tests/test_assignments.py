@@ -141,13 +141,13 @@ def wrong_answers():
 
 
 @cache
-def tests_and_solution(folder):
+def modules_and_cells(folder):
     return questions(folder), code_of(folder / "solution.ipynb")
 
 
-@pytest.mark.parametrize(("name", "question", "old", "new"), wrong_answers())
+@pytest.mark.parametrize(("name", "question", "old", "new"), list(wrong_answers()))
 def test_a_wrong_answer_loses_marks_in_its_question_alone(name, question, old, new, made):
-    modules, cells = tests_and_solution(made / name)
+    modules, cells = modules_and_cells(made / name)
     own = asked(modules[question])
     places = [i for i, c in enumerate(cells) if any(f"def {function}(" in c for function in own)]
     assert sum(cells[i].count(old) for i in places) == 1, "the text to be changed"
@@ -165,7 +165,7 @@ def test_there_are_enough_wrong_answers(made):
 @each
 def test_students_see_most_of_what_is_wrong_themselves(name, made):
     """The tests that are shown find at least four of five wrong answers."""
-    modules, cells = tests_and_solution(made / name)
+    modules, cells = modules_and_cells(made / name)
     found = []
     for question, wrong in answers(name).WRONG.items():
         shown = [test for _, test in check.tests_of(modules[question]) if not test.hidden]
@@ -177,7 +177,7 @@ def test_students_see_most_of_what_is_wrong_themselves(name, made):
 
 @each
 def test_right_answers_that_are_written_otherwise_are_right(name, made):
-    modules, cells = tests_and_solution(made / name)
+    modules, cells = modules_and_cells(made / name)
     assert answers(name).RIGHT.keys() == modules.keys()
     for question, ways in answers(name).RIGHT.items():
         assert len(ways) >= 3
@@ -268,7 +268,7 @@ def test_our_grader_agrees(name, made, tmp_path):
     """Reference, blank, three ways to be right, and a wrong answer of each question."""
     if sandbox_missing():
         pytest.skip("no sandbox on this machine")
-    modules, cells = tests_and_solution(made / name)
+    modules, cells = modules_and_cells(made / name)
     handed = tmp_path / "handed in"
     handed.mkdir()
 
