@@ -8,7 +8,7 @@ import torch
 
 from minidiff import ddim
 from minidiff.gmm import GaussianMixture
-from minidiff.guidance import classifier_guidance
+from minidiff.guidance import cfg, classifier_guidance
 from minidiff.sampling import last, sample
 from minidiff.schedule import cosine_schedule, linear_schedule
 
@@ -93,3 +93,37 @@ def test_bad_input(log_prob, w, error, words):
     with pytest.raises(error, match=words):
         guided = classifier_guidance(MIXTURE.eps_fn(linear), log_prob, linear, w)
         guided(torch.zeros(5, 2, dtype=F64), torch.ones(5, dtype=torch.int64))
+
+
+@pytest.mark.equation("eq-cfg")
+@pytest.mark.parametrize("w", [-1, 0, 0.5, 3])
+def test_without_a_classifier_it_is_guidance_with_the_exact_one(w):
+    # The classifier is made of densities and differentiated: no noise prediction is subtracted.
+    x = torch.randn(50, 2, dtype=F64)
+    for t in (1, 100, 500, 999):
+        times = torch.full((50,), t)
+        got = cfg(PARTS[1].eps_fn(S), MIXTURE.eps_fn(S), w)(x, times)
+        right = classifier_guidance(MIXTURE.eps_fn(S), classifier(1), S, 1 + w)(x, times)
+        assert (got - right).abs().max() < 1e-9 * (1 + right.abs().max()), t
+
+
+def test_off_is_the_conditional_to_the_bit():
+    x, t = torch.randn(8, 2, dtype=F64), torch.full((8,), 300)
+    cond, uncond = PARTS[0].eps_fn(S), MIXTURE.eps_fn(S)
+    assert cfg(cond, uncond, 0)(x, t).equal(cond(x, t))
+    assert cfg(cond, cond, 7.5)(x, t).equal(cond(x, t))
+
+
+@pytest.mark.parametrize(
+    ("uncond", "w", "error", "words"),
+    [
+        (torch.zeros(5, 2), -1.5, ValueError, "w: expected a number >= -1, got -1.5"),
+        (torch.zeros(5, 2), math.nan, ValueError, "w: expected a number >= -1, got nan"),
+        (torch.zeros(5, 2), "1", TypeError, "w: expected a number"),
+        (torch.zeros(5, 1), 1.0, ValueError, r"uncond\(x_t, t\): expected the shape of cond"),
+        (torch.zeros(5, 2, dtype=F64), 1.0, TypeError, r"uncond\(x_t, t\): expected the dtype"),
+    ],
+)
+def test_bad_input_without_a_classifier(uncond, w, error, words):
+    with pytest.raises(error, match=words):
+        cfg(lambda x, t: x, lambda x, t: uncond, w)(torch.zeros(5, 2), torch.ones(5))
