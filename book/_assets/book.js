@@ -1,3 +1,6 @@
+const { dataset } = document.documentElement;
+dataset.mode ||= "auto"; // on a first visit it is empty, which the theme reports as an error
+
 // What the theme does not do for readers who use a keyboard or a screen reader.
 addEventListener("load", () => {
   for (const button of document.querySelectorAll("summary:has(.toctree-toggle)")) {
@@ -21,7 +24,6 @@ addEventListener("load", () => {
 });
 
 // Paper is white, also for who reads in the dark.
-const { dataset } = document.documentElement;
 let reading;
 addEventListener("beforeprint", () => {
   reading = dataset.theme;
