@@ -265,6 +265,27 @@ def test_only_what_is_missing_is_marked(folder, handed_in, boxed):
     assert json.loads((out / "marks/bob.json").read_text("utf-8"))["written"] == "My *words*."
 
 
+def test_a_grader_that_is_killed_goes_on_where_it_was(folder, handed_in, boxed):
+    submissions, out = handed_in
+    for number in range(4):
+        shutil.copy(submissions / "ann.ipynb", submissions / f"x{number}.ipynb")
+    command = [sys.executable, GRADER, "grade", folder, submissions, "-o", out]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with process:
+        deadline = time.monotonic() + 120
+        while len(list(out.glob("marks/*.json"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        started = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+    done = {path: path.read_bytes() for path in (out / "marks").glob("*.json")}
+    assert 2 <= len(done) < 6 and all(json.loads(text) for text in done.values())
+    said = run("grade", folder, submissions, "-o", out).stdout
+    assert f"6 submissions, {6 - len(done)} of them to be marked" in said
+    assert all(path.read_bytes() == text for path, text in done.items())
+    assert len(rows(out / "grades.csv")) == 6
+    assert psutil.wait_procs(started, timeout=30)[1] == []
+
+
 def test_other_tests_mark_anew(folder, handed_in, tmp_path):
     submissions, out = handed_in
     found = classroom.submissions(submissions, None)
