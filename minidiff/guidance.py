@@ -1,4 +1,7 @@
-"""Chapter 8: guidance, which adds the gradient of a log-probability to the score."""
+"""Guidance: the gradient of a log-probability, added to the score.
+
+Chapter 8 takes it from a classifier of noisy data, chapter 10 from two noise predictions.
+"""
 
 from collections.abc import Callable
 
@@ -48,5 +51,35 @@ def classifier_guidance(
                 )
             (slope,) = torch.autograd.grad(told.sum(), x)
         return eps_fn(x_t, t) - w * schedule.coefs(t, x_t)[1] * slope
+
+    return guided
+
+
+def cfg(cond: EpsFn, uncond: EpsFn, w: float) -> EpsFn:
+    """Returns (1 + w) cond - w uncond: classifier-free guidance. (eq-cfg)
+
+    By Bayes' rule the difference of the two is what ``classifier_guidance`` takes from a
+    classifier, so this is ``classifier_guidance(uncond, ..., w=1 + w)`` without one. Others count
+    from the unconditional end: uncond + scale (cond - uncond) with scale = 1 + w. At w > 0 the
+    guided prediction is that of no noised law, but for Gaussians of equal covariance, and what a
+    walk with it samples depends on the walk.
+
+    Args:
+        cond: (x_t, t) -> eps_hat, told the condition.
+        uncond: (x_t, t) -> eps_hat, told nothing.
+        w: >= -1; 0 is off, which is ``cond`` itself, and -1 is ``uncond``.
+
+    Raises:
+        TypeError: ``w`` is not a number; when called, ``uncond`` answers in another dtype.
+        ValueError: ``w < -1``; when called, ``uncond`` answers in another shape than ``cond``.
+
+    Source: Ho & Salimans 2022, eq. 6.
+    """
+    check.number("w", w, -1)
+
+    def guided(x_t: Tensor, t: Tensor) -> Tensor:
+        told, untold = cond(x_t, t), uncond(x_t, t)
+        check.like("uncond(x_t, t)", untold, "cond(x_t, t)", told)
+        return told + w * (told - untold)  # in this order: at w = 0 cond to the bit
 
     return guided
