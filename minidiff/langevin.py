@@ -24,8 +24,8 @@ def ula(
     """Takes n steps of the unadjusted Langevin algorithm, x + delta/2 score(x) + sqrt(delta) z.
 
     It is a step of the Langevin equation dX = score/2 dt + dW (eq-langevin-sde, eq-ula). At a
-    fixed step its stationary law is not p: for N(m, s^2) the variance is s^2/(1 - delta/(4 s^2)),
-    and it diverges for delta >= 4 s^2 (eq-ula-variance, eq-ula-transient, eq-ula-bias).
+    fixed step its stationary law is not p: for N(m, c^2) the variance is c^2/(1 - delta/(4 c^2)),
+    and it diverges for delta >= 4 c^2 (eq-ula-variance, eq-ula-transient, eq-ula-bias).
 
     Args:
         score: x (B, ...) -> grad log p (B, ...).
