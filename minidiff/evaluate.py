@@ -110,19 +110,51 @@ def points_quality(net: nn.Module, seed: int = 1) -> dict[str, float]:
     times spread evenly; the energy distance is that of 1,000 samples to 1,000 points.
     """
     recipe, generator = RECIPES["eight-gaussians"], torch.Generator().manual_seed(seed)
+    x0 = data.eight_gaussians(20_000, generator)
+    error, x = _eps_error(net, recipe, x0, generator), generate(net, recipe, seed=seed)
+    return {
+        "eps_error": error,
+        "energy_distance": round(metrics.energy_distance(x, x0[:SAMPLES]), 4),
+    }
+
+
+@torch.no_grad()
+def toys_quality(net: nn.Module, seed: int = 1, n: int = 4 * SAMPLES) -> dict[str, float]:
+    """Measures a network for all of ``recipes.TOYS``, told which.
+
+    Returns:
+        For each toy the energy distance of n samples to n points; ``dark``, the share of the
+        samples of the checkerboard that lie in its dark squares; and ``eps_error`` as in
+        ``points_quality``, of the network told that the points are of the eight Gaussians.
+    """
+    recipe, generator = RECIPES["toys"], torch.Generator().manual_seed(seed)
+    measured, x = {}, torch.empty(0)
+    for k, toy in enumerate(recipes.TOYS):
+        x = generate(net, recipe, n, seed=seed, label=torch.full((n,), k))
+        measured[toy.__name__] = round(metrics.energy_distance(x, toy(n, generator)), 4)
+    on_board = (x.abs() < 2).all(1) & (x.floor().sum(1) % 2 == 0)  # the last of them
+    k, x0 = recipes.TOYS.index(data.eight_gaussians), data.eight_gaussians(20_000, generator)
+    return measured | {
+        "dark": round(on_board.float().mean().item(), 4),
+        "eps_error": _eps_error(net, recipe, x0, generator, label=torch.full((len(x0),), k)),
+    }
+
+
+def _eps_error(
+    net: nn.Module,
+    recipe: Recipe,
+    x0: Tensor,
+    generator: torch.Generator,
+    **cond: Any,  # noqa: ANN401 (as for ``forward.eps_fn``)
+) -> float:
     assert recipe.schedule is not None
-    schedule, x0 = recipe.schedule(), data.eight_gaussians(20_000, generator)
-    angle = torch.arange(8) * (math.pi / 4)
+    schedule, angle = recipe.schedule(), torch.arange(8) * (math.pi / 4)
     means = math.sqrt(2) * torch.stack([angle.cos(), angle.sin()], dim=1)
     exact = GaussianMixture(torch.full((8,), 1 / 8), means, 0.01 * torch.eye(2).repeat(8, 1, 1))
     t = torch.arange(len(x0)) % schedule.T + 1
     x_t = q_sample(x0, t, torch.randn(x0.shape, generator=generator), schedule)
-    error = eps_fn(net, schedule)(x_t, t) - exact.eps_fn(schedule)(x_t, t)
-    x = generate(net, recipe, seed=seed)
-    return {
-        "eps_error": round(error.square().mean().sqrt().item(), 4),
-        "energy_distance": round(metrics.energy_distance(x, x0[:SAMPLES]), 4),
-    }
+    error = eps_fn(net, schedule, **cond)(x_t, t) - exact.eps_fn(schedule)(x_t, t)
+    return round(error.square().mean().sqrt().item(), 4)
 
 
 def digits_quality(
@@ -435,6 +467,7 @@ def _distances(x: Tensor, drawn: Tensor) -> dict[str, float]:
 
 QUALITY: dict[str, Callable[[nn.Module], dict[str, float]]] = {
     "eight-gaussians": points_quality,
+    "toys": toys_quality,
     "digits": digits_quality,
     "digits-class": digits_class_quality,
     "faces": faces_quality,

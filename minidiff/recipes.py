@@ -104,6 +104,13 @@ def points(n: int, seed: int) -> tuple[Tensor]:
     return (data.eight_gaussians(n, torch.Generator().manual_seed(seed)),)
 
 
+def labelled_points(n: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Returns n points of each of ``TOYS``, (4n, 2), and which of them each is of, (4n,) int64."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.cat([toy(n, generator) for toy in TOYS])
+    return drawn, torch.arange(len(TOYS)).repeat_interleave(n)
+
+
 def labelled_faces(n: int, seed: int) -> tuple[Tensor, Tensor]:
     """Returns n faces, (n, 3, 32, 32) in [-1, 1], and their labels, (n,) int64 in 0..7."""
     drawn = data.faces(n, generator=torch.Generator().manual_seed(seed))
@@ -298,6 +305,7 @@ def face_clip() -> Clip:
     return Clip(WORDS, width=24)
 
 
+TOYS = (data.two_moons, data.swiss_roll, data.eight_gaussians, data.checkerboard)
 EDIT_FROM = 640  # where the edits of chapter 9 start: alpha_bar = .28
 S_MAX = 500  # what the stages of the cascade learn up to: alpha_bar = .49
 
@@ -377,6 +385,17 @@ RECIPES = {
         shape=(2,),
         steps=10_000,
         batch=256,
+        lr=2e-3,
+    ),
+    # Small enough to run in a browser.
+    "toys": Recipe(
+        data=functools.partial(labelled_points, 50_000, seed=0),
+        net=functools.partial(MLP, width=64, classes=4),
+        loss=velocity,
+        schedule=functools.partial(cosine_schedule, 1000),
+        shape=(2,),
+        steps=40_000,
+        batch=512,
         lr=2e-3,
     ),
     "digits": Recipe(

@@ -96,6 +96,40 @@ def test_points_quality_of_the_exact_answer_and_of_none():
     assert none["eps_error"] > 0.3 and none["energy_distance"] > 0.05
 
 
+def test_toys_quality_of_a_network_that_knows_the_data_by_heart():
+    """It answers, for each label, with the noise prediction of some drawn points."""
+    points, labels = recipes.labelled_points(400, seed=5)
+    asked = []
+
+    def by_heart(x, level, label):
+        a, b = level[:, None].cos(), level[:, None].sin()
+        asked.append(label.unique().item())
+        known = points[labels == asked[-1]]
+        far = (x[:, None] - a[:, None] * known).square().sum(2)
+        x0 = (-far / (2 * b.square().clamp(min=1e-6))).softmax(1) @ known
+        return (a * x - x0) / b.clamp(min=1e-3)
+
+    got = evaluate.toys_quality(by_heart, n=200)
+    names = [toy.__name__ for toy in recipes.TOYS]
+    assert list(got) == [*names, "dark", "eps_error"]
+    assert max(got[name] for name in names) < 0.03 and got["dark"] > 0.97
+    assert sorted(set(asked)) == [0, 1, 2, 3] and names[asked[-1]] == "eight_gaussians"
+    none = evaluate.toys_quality(still, n=200)
+    assert none["dark"] < 0.6 and all(none[name] > 0.01 + got[name] for name in names)
+    assert 0.01 < got["eps_error"] < 0.3 < none["eps_error"]
+
+
+def test_the_shipped_network_of_toys_draws_all_four():
+    quality = zoo.manifest()["toys"]["quality"]
+    names = [toy.__name__ for toy in recipes.TOYS]
+    assert max(quality[name] for name in names) < 0.003
+    assert quality["dark"] > 0.85 and quality["eps_error"] < 0.1
+    measured = evaluate.toys_quality(zoo.load("toys"), n=500)
+    assert max(measured[name] for name in names) < 0.015  # three standard errors of 500 points
+    assert measured["dark"] == pytest.approx(quality["dark"], abs=0.06)
+    assert measured["eps_error"] == pytest.approx(quality["eps_error"], abs=0.01)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits", "eight-gaussians"])
 def test_quality_of_the_shipped_weights_is_what_the_manifest_says(name):

@@ -35,6 +35,43 @@ def test_every_parameter_and_input_matters():
     assert torch.allclose(net(x[2:3], level[2:3]), out[2:3], atol=1e-5)  # samples stay apart
 
 
+def test_a_label_is_told_and_minus_one_tells_nothing():
+    net = stirred(MLP(width=16, depth=2, classes=3))
+    x, level = torch.randn(1, 2).expand(4, 2), torch.full((4,), 0.7)
+    out = net(x, level, label=torch.tensor([-1, 0, 1, 2]))
+    assert torch.pdist(out).min() > 1e-3  # each its own answer
+    assert torch.allclose(net(x, level), out[:1].expand(4, 2))
+    assert torch.equal(net(x, level, label=None), net(x, level))
+    out.square().sum().backward()
+    assert (net.label.weight.grad != 0).any(1).all() and len(net.label.weight) == 4
+
+
+def test_classes_leave_the_other_networks_alone():
+    torch.manual_seed(0)
+    plain = MLP(width=8)
+    torch.manual_seed(0)
+    assert torch.equal(MLP(width=8, classes=None).output.weight, plain.output.weight)
+    assert not [name for name in plain.state_dict() if "label" in name]
+    labelled = MLP(width=8, classes=2).state_dict()
+    assert labelled.keys() - plain.state_dict().keys() == {"label.weight"}
+
+
+@pytest.mark.parametrize(
+    ("classes", "label", "error", "message"),
+    [
+        (None, torch.zeros(4).long(), ValueError, "label: expected none, the network has no cla"),
+        (3, torch.tensor([0, 1, 2, 3]), ValueError, "label: expected entries in -1..2, got 0..3"),
+        (3, torch.tensor([0, 1, 2, -2]), ValueError, "label: expected entries in -1..2"),
+        (3, torch.zeros(4), TypeError, "label: expected an int64 tensor of shape (B,)"),
+        (3, torch.zeros(3).long(), ValueError, "label: expected one entry for each of the batch"),
+    ],
+)
+def test_refuses_bad_labels(classes, label, error, message):
+    with pytest.raises(error) as info:
+        MLP(classes=classes)(torch.zeros(4, 2), torch.zeros(4), label=label)
+    assert message in str(info.value)
+
+
 def test_depth_is_counted():
     assert len(MLP(depth=5).layers) == 5
 
@@ -93,7 +130,7 @@ def test_refuses_bad_input(x, level, error, message):
 
 
 def test_refuses_bad_sizes():
-    for name in ("dim", "width", "depth"):
+    for name in ("dim", "width", "depth", "classes"):
         with pytest.raises(ValueError) as info:
             MLP(**{name: 0})
         assert str(info.value) == f"{name}: expected an int >= 1, got 0"

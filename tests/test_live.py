@@ -1,0 +1,443 @@
+"""The network in the page: its HTML read back, and, where Chromium is present, run beside ours."""
+
+import base64
+import gzip
+import json
+import re
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import torch
+from test_viz import Tags, browser, contrast, dots, pixels
+
+from minidiff import ddim, viz, zoo
+from minidiff.forward import eps_fn
+from minidiff.nets import MLP
+from minidiff.recipes import TOYS
+from minidiff.sampling import sample
+from minidiff.schedule import cosine_schedule, linear_schedule
+
+mpl.use("agg")
+assert browser  # a fixture
+NAMES = [toy.__name__.replace("_", " ") for toy in TOYS]
+POINTS, COUNTS = 600, [1, 2, 3, 5, 10, 20, 50, 100]
+ALT = "Points walk from noise to two moons."
+
+
+def clouds(n=400):
+    generator = torch.Generator().manual_seed(0)
+    return {name: toy(n, generator) for name, toy in zip(NAMES, TOYS, strict=True)}
+
+
+def live(net=None, schedule=None, alt=ALT, limits=(-2.5, 2.5), **more):
+    more = {"clouds": clouds()} | more
+    net = zoo.load("toys") if net is None else net
+    return viz.live_points(net, schedule or cosine_schedule(1000), alt=alt, limits=limits, **more)
+
+
+def stirred(**sizes):
+    net = MLP(**sizes)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) / 4)
+    return net
+
+
+def told(html):
+    text, script = Tags(html).scripts
+    assert "Runs every live sampler" in script and "http" not in html
+    return json.loads(text)
+
+
+def test_the_page_has_the_network_in_float16_and_the_levels_of_its_schedule():
+    net, schedule = stirred(width=10, depth=2, classes=4), linear_schedule(150)
+    given = told(live(net, schedule).html)
+    numbers = np.frombuffer(base64.b64decode(given["weights"]), "<f2").astype("f4")
+    at = 0
+    for name, rows, columns in given["shapes"]:
+        want = net.state_dict()[name]
+        got = torch.from_numpy(numbers[at : at + rows * columns].copy()).view(want.shape)
+        assert torch.equal(got, want.half().float()), name
+        at += rows * columns
+    assert at == len(numbers) == sum(p.numel() for p in net.parameters())
+    assert [len(walk) - 1 for walk in given["walks"]] == COUNTS
+    for walk in given["walks"]:
+        assert [t for t, _ in walk] == schedule.grid(len(walk) - 1)
+        ab = schedule.alpha_bar[[t for t, _ in walk]]
+        level = torch.tensor([level for _, level in walk], dtype=torch.float64)
+        assert torch.allclose(level.cos().square(), ab, rtol=1e-9)
+
+
+def test_a_picture_without_a_script():
+    net = zoo.load("toys").train()
+    before = {name: x.clone() for name, x in net.state_dict().items()}
+    picture = live(net, caption="a < b")
+    tags = Tags(picture.html)
+    (svg,) = tags.all("svg")
+    assert svg["role"] == "img" and svg["aria-label"] == picture.alt == ALT
+    cloud, frame = (p for p in tags.all("path") if p.get("class") in ("cloud", "frame"))
+    assert cloud["stroke"] == viz.PALETTE["data"] and frame["stroke"] == viz.PALETTE["model"]
+    assert cloud["d"] == told(picture.html)["clouds"][0] != told(picture.html)["clouds"][1]
+    # Its points have walked: each of them is near one of the data.
+    seen, drawn = (torch.tensor(dots(path["d"])).double() for path in (frame, cloud))
+    assert len(seen) > 550 and (torch.cdist(seen, drawn).amin(1) < 40).double().mean() > 0.97
+    assert pixels(picture.png).shape == (630, 630, 4)
+    assert "<figcaption>a &lt; b</figcaption>" in picture.html
+    (controls,) = [div for div in tags.all("div") if div.get("class") == "controls"]
+    assert "display:none" in controls["style"]
+    usable = [tag for name in ("input", "button", "select") for tag in tags.all(name)]
+    assert len(usable) == 7 and all("data-lm-suppress-shortcuts" in tag for tag in usable)
+    assert all(tag["aria-label"] for tag in tags.all("input") + tags.all("select"))
+    assert re.findall("<option>(.*?)</option>", picture.html) == NAMES
+    # The network stays as it was, and the same network makes the same page.
+    assert net.training and picture.html == live(net, caption="a < b").html
+    assert all(torch.equal(x, before[name]) for name, x in net.state_dict().items())
+
+
+def test_names_are_escaped():
+    odd = {"</script>": torch.zeros(1, 2), "<b>": torch.zeros(1, 2)}
+    html = live(stirred(width=8, depth=1, classes=2), clouds=odd).html
+    assert html.count("</script>") == 2 and "<option>&lt;b&gt;</option>" in html
+
+
+def test_it_is_light():
+    html = live().html
+    print(f"{len(html) / 1e3:.0f} kB, {len(gzip.compress(html.encode(), 6)) / 1e3:.0f} kB gzip")
+    assert len(gzip.compress(html.encode(), 6)) < 150_000
+    assert sum(p.numel() for p in zoo.load("toys").parameters()) * 2 <= 120_000
+
+
+def large():
+    net = stirred(width=8, depth=1, classes=4)
+    torch.nn.init.constant_(net.output.bias, 1e5)
+    return net
+
+
+@pytest.mark.parametrize(
+    ("more", "error", "message"),
+    [
+        ({"net": MLP(width=8)}, ValueError, "4 classes, .* 2 dimensions and None classes"),
+        ({"net": MLP(width=8, classes=3)}, ValueError, "4 classes, .* got .* and 3 classes"),
+        ({"net": MLP(3, 8, classes=4)}, ValueError, "net: expected one of 2 dim.* got one of 3"),
+        ({"net": large()}, ValueError, "float16 can hold, got others in output.bias"),
+        ({"schedule": linear_schedule(99)}, ValueError, "schedule.T: expected an int >= 100"),
+        ({"limits": (1, 1)}, ValueError, r"limits: expected .*, got \(1, 1\)"),
+        ({"limits": (0, float("inf"))}, ValueError, "limits: expected"),
+        ({"clouds": dict.fromkeys(NAMES, torch.zeros(3))}, ValueError, "clouds.'two moons'.: exp"),
+        ({"clouds": dict.fromkeys(NAMES, torch.zeros(3, 2).long())}, TypeError, "clouds.'two moo"),
+        ({"alt": " "}, ValueError, "alt: expected a description"),
+    ],
+)
+def test_refuses(more, error, message):
+    with pytest.raises(error, match=message) as raised:
+        live(**{"net": stirred(width=8, depth=1, classes=4)} | more)
+    assert raised.type is error
+
+
+# --- in a browser ---
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory):
+    """Two samplers, the second with another network, schedule and sizes."""
+    path = tmp_path_factory.mktemp("live") / "page.html"
+    head = "<!doctype html><meta charset=utf-8><meta name=viewport content=width=device-width>"
+    head += "<meta name=color-scheme content='light dark'>"
+    two = {"a": torch.zeros(1, 2), "b": torch.ones(1, 2)}
+    other = live(OTHER, OTHER_SCHEDULE, "Another.", (-3, 4), clouds=two)
+    path.write_text(head + live().html + other.html, encoding="utf-8")
+    return path
+
+
+OTHER, OTHER_SCHEDULE = stirred(width=10, depth=2, classes=2), linear_schedule(150)
+
+
+@pytest.fixture
+def tab(browser, page_file, request):
+    context = browser.new_context(**getattr(request, "param", {}), offline=True)
+    tab = context.new_page()
+    tab.wrong = []
+    tab.on("pageerror", lambda error: tab.wrong.append(str(error)))
+    tab.on("console", lambda message: tab.wrong.append(message.text))
+    tab.on("request", lambda r: tab.wrong.append(r.url))
+    tab.goto(page_file.as_uri())
+    yield tab
+    assert tab.wrong == [page_file.as_uri()]
+    context.close()
+
+
+class Sampler:
+    """What a reader does with the sampler number i of a page."""
+
+    def __init__(self, tab, i=0):
+        self.root = tab.locator(".minidiff-live").nth(i)
+        self.play, self.again = self.root.locator("button").all()
+        self.time, self.steps, self.eta, self.w = self.root.locator("input").all()
+        self.data = self.root.locator("select")
+        self.t, self.noise = (self.root.locator("output").nth(i) for i in (0, 1))
+
+    def path(self):
+        return self.root.locator(".frame").get_attribute("d")
+
+    def set(self, range, value):
+        range.evaluate("(e, v) => { e.value = v; e.dispatchEvent(new Event('input')); }", value)
+
+    def wait(self, t):
+        self.root.page.wait_for_function(
+            "([o, t]) => o.textContent === t", arg=[self.t.element_handle(), f"t = {t}"]
+        )
+
+    def end(self):
+        """Goes to the end; returns all states, (steps + 1, 600, 2)."""
+        self.time.press("End")
+        self.wait(0)
+        states = self.root.evaluate("e => e.states.map(x => [...x])")
+        return torch.tensor(states, dtype=torch.float64).view(len(states), POINTS, 2)
+
+
+def gaussian(seed, n):
+    """The page's normal numbers, n for each of x and y, by another reading of its recipe."""
+    start = seed * 0x85EBCA6B
+    z = (start + np.arange(1, 2 * n + 1, dtype=np.uint64) * 0x9E3779B9).astype(np.uint32)
+    for shift, factor in ((16, 0x21F0AAAD), (15, 0x735A2D97)):
+        z = ((z ^ (z >> shift)).astype(np.uint64) * factor).astype(np.uint32)
+    u = ((z ^ (z >> 15)).astype(float) + 0.5) / 2**32
+    turned = np.sqrt(-2 * np.log(u[::2])) * np.exp(2j * np.pi * u[1::2])
+    return torch.from_numpy(np.stack([turned.real, turned.imag], 1))
+
+
+def walk(net, schedule, label, n, eta, w, seed):
+    """All states of the same walk in Python, in float64."""
+    x, *noises = gaussian(seed, (n + 1) * POINTS).split(POINTS)
+    labels = torch.full((POINTS,), label)
+    cond, uncond = (eps_fn(net, schedule, label=told) for told in (labels, None))
+    drawn = iter(noises)
+
+    def guided(x, t):
+        return (1 + w) * cond(x, t) - w * uncond(x, t)
+
+    def step(x, t, s, eps, schedule):
+        return ddim.step(x, t, s, eps, schedule, eta=eta, noise=lambda _: next(drawn))
+
+    return torch.stack([x, *(s.x for s in sample(guided, x, schedule, schedule.grid(n), step))])
+
+
+def test_the_normal_numbers_are_normal():
+    x = gaussian(1, 100_000).flatten().sort().values
+    n = len(x)
+    gap = (torch.special.ndtr(x) - (torch.arange(n) + 0.5) / n).abs().max()
+    assert gap * n**0.5 < 1.95  # Kolmogorov's statistic, once in a thousand
+    x = gaussian(1, 100_000)
+    for one, other in ((x[:, 0], x[:, 1]), (x[1:, 0], x[:-1, 0]), (x[1:, 0], x[:-1, 1])):
+        assert abs((one * other).mean()) < 4 / 100_000**0.5
+    assert abs((x[:600] * gaussian(2, 600)).mean()) < 4 / 1200**0.5
+    assert x.abs().max() < 7
+
+
+CASES = [
+    (0, "two moons", 50, 0, 0, 1),
+    (1, "swiss roll", 20, 0.5, 2, 1),
+    (2, "eight gaussians", 100, 1, 0, 2),
+    (3, "checkerboard", 3, 0.25, 4, 3),
+    (0, "two moons", 1, 1, 0.5, 1),
+]
+
+
+@pytest.mark.parametrize(("label", "name", "n", "eta", "w", "seed"), CASES)
+def test_browser_draws_what_python_draws(tab, label, name, n, eta, w, seed):
+    sampler = Sampler(tab)
+    sampler.data.select_option(name)
+    sampler.set(sampler.steps, COUNTS.index(n))
+    sampler.set(sampler.eta, eta)
+    sampler.set(sampler.w, w)
+    for _ in range(seed - 1):
+        sampler.again.click()
+    assert sampler.root.locator("output").all_inner_texts()[1:] == [
+        f"noise {seed}",
+        f"steps = {n}",
+        f"eta = {eta}",
+        f"w = {w}",
+    ]
+    seen = sampler.end()
+    want = walk(zoo.load("toys").double(), cosine_schedule(1000), label, n, eta, w, seed)
+    assert seen.shape == want.shape == (n + 1, POINTS, 2)
+    gap = (seen - want).abs().amax((1, 2))
+    print(f"{name}, {n} steps, eta {eta}, w {w}: largest difference {gap.max():.1e}")
+    assert gap.max() < 1e-6  # it is 1e-11; the page promises 1e-3
+    # What is drawn is the last of them.
+    inside = [f"{round(200 * (x + 2.5))} {round(200 * (2.5 - y))}" for x, y in seen[-1].tolist()]
+    drawn = re.findall(r"M(-?\d+ -?\d+)h0", sampler.path())
+    assert len(drawn) == POINTS
+    assert sum(a == b for a, b in zip(drawn, inside, strict=True)) > POINTS - 5  # halves
+    cloud = sampler.root.locator(".cloud").get_attribute("d")
+    assert cloud == told(live().html)["clouds"][label]
+
+
+def test_browser_takes_any_width_depth_and_schedule(tab):
+    sampler = Sampler(tab, 1)
+    sampler.data.select_option("b")
+    sampler.set(sampler.w, 1)
+    sampler.set(sampler.eta, 1)
+    seen = sampler.end()
+    state = {name: x.half() for name, x in OTHER.state_dict().items()}
+    net = MLP(width=10, depth=2, classes=2)
+    net.load_state_dict(state)
+    want = walk(net.double(), OTHER_SCHEDULE, 1, 20, 1, 1, 1)
+    assert (seen - want).abs().max() < 1e-6
+    assert Sampler(tab).path() != sampler.path()  # each has its own state
+
+
+def test_browser_is_fast(tab):
+    """600 points, 50 steps: what it takes depends on what else the machine does."""
+    sampler = Sampler(tab)
+    sampler.set(sampler.steps, COUNTS.index(50))
+    run = """(root) => new Promise(done => {
+      const [play, again] = root.querySelectorAll("button"), time = root.querySelector("input");
+      const move = value => { time.value = value; time.dispatchEvent(new Event("input")); };
+      move(0);
+      again.click();
+      const start = performance.now();
+      move(50);
+      const look = () => root.states.length === 51
+        ? done((performance.now() - start) / 1000) : setTimeout(look, 1);
+      look();
+    })"""
+    session = tab.context.new_cdp_session(tab)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def busy():
+        metrics = session.send("Performance.getMetrics")["metrics"]
+        return next(m["value"] for m in metrics if m["name"] == "TaskDuration")
+
+    for w, limit in ((0, 10), (2, 20)):
+        sampler.set(sampler.w, w)
+        seconds, cost = [], []
+        for _ in range(5):
+            before = busy()
+            seconds.append(sampler.root.evaluate(run))
+            cost.append(busy() - before)
+        print(f"w = {w}: {min(seconds):.2f} s, of which the core worked {min(cost):.2f} s")
+        assert min(seconds) < limit
+
+
+def test_browser_keyboard(tab):
+    sampler = Sampler(tab)
+    assert sampler.t.inner_text() == "t = 1000" and sampler.noise.inner_text() == "noise 1"
+    start = sampler.path()
+    sampler.time.focus()
+    tab.keyboard.press("ArrowRight")
+    sampler.wait(950)
+    assert sampler.time.get_attribute("aria-valuetext") == "950" and sampler.path() != start
+    tab.keyboard.press("Tab")
+    tab.keyboard.press("Space")  # new noise
+    assert sampler.noise.inner_text() == "noise 2" and sampler.t.inner_text() == "t = 950"
+    tab.keyboard.press("Tab")
+    tab.keyboard.press("ArrowDown")
+    assert sampler.data.input_value() == "swiss roll"
+    seen = sampler.root.locator(".cloud").get_attribute("d")
+    assert seen == told(live().html)["clouds"][1]
+    tab.keyboard.press("Tab")
+    for steps in ("50", "100"):
+        tab.keyboard.press("ArrowRight")
+        assert sampler.steps.get_attribute("aria-valuetext") == steps
+        sampler.wait(940)  # where it was, at 1 of 20, is 3 of 50 and 6 of 100
+    tab.keyboard.press("Tab")
+    tab.keyboard.press("ArrowRight")
+    assert sampler.eta.get_attribute("aria-valuetext") == "0.25"
+    tab.keyboard.press("Tab")
+    tab.keyboard.press("ArrowRight")
+    assert sampler.w.get_attribute("aria-valuetext") == "0.5"
+
+
+def test_browser_draws_the_same_again(tab):
+    sampler = Sampler(tab)
+    first = sampler.end()
+    sampler.again.click()
+    assert (sampler.end()[0] - first[0]).abs().max() > 1
+    tab.reload()
+    assert torch.equal(Sampler(tab).end(), first)
+    tab.wrong.pop()  # the second request
+
+
+def test_browser_plays_to_the_end(tab):
+    sampler = Sampler(tab)
+    start = sampler.path()
+    tab.wait_for_timeout(500)
+    assert sampler.play.inner_text() == "Play" and sampler.path() == start  # starts paused
+    sampler.play.focus()
+    tab.keyboard.press("Space")
+    assert sampler.play.inner_text() == "Pause"
+    assert sampler.t.get_attribute("aria-live") == "off"
+    sampler.wait(0)
+    assert sampler.play.inner_text() == "Play"
+    assert sampler.t.get_attribute("aria-live") == "polite"
+    sampler.set(sampler.eta, 1)  # stays at the end
+    tab.wait_for_function("e => e.states.length === 21", arg=sampler.root.element_handle())
+    assert sampler.time.input_value() == "20" and sampler.t.inner_text() == "t = 0"
+    sampler.play.press("Space")  # from the beginning
+    assert sampler.t.inner_text() == "t = 1000"
+    sampler.play.press("Space")
+    assert sampler.play.inner_text() == "Play"
+    at = sampler.time.input_value()
+    tab.wait_for_timeout(500)
+    assert sampler.time.input_value() == at
+
+
+@pytest.mark.parametrize("tab", [{"reduced_motion": "reduce"}], indirect=True)
+def test_browser_reduced_motion(tab):
+    sampler = Sampler(tab)
+    for t in (950, 900):
+        assert sampler.play.inner_text() == "Step"
+        sampler.play.click()
+        sampler.wait(t)
+    tab.wait_for_timeout(500)
+    assert sampler.t.inner_text() == "t = 900"
+    # A long walk is worked out before it is shown: the beginning, the end and nothing in between.
+    sampler.set(sampler.steps, COUNTS.index(100))
+    sampler.time.press("Home")
+    sampler.wait(1000)
+    looks = sampler.root.evaluate(
+        """root => new Promise(done => {
+          const looks = new Set(), dots = root.querySelector(".frame");
+          const look = () => {
+            looks.add(dots.getAttribute("d"));
+            root.states.length === 101 ? setTimeout(() => done(looks.size), 50) : setTimeout(look);
+          };
+          const time = root.querySelector("input");
+          time.value = 100;
+          look();
+          time.dispatchEvent(new Event("input"));
+        })"""
+    )
+    assert looks == 2
+
+
+@pytest.mark.parametrize(
+    "tab", [{"color_scheme": "light"}, {"color_scheme": "dark"}], indirect=True
+)
+def test_browser_is_legible_in_light_and_dark(tab):
+    page = tab.locator(".minidiff-live svg").first.screenshot()
+    corner = "#{:02x}{:02x}{:02x}".format(*pixels(page)[8, 8, :3])
+    assert min(contrast(viz.PALETTE[name], corner) for name in ("data", "model")) >= 3
+    ink = tab.locator(".minidiff-live output").first.evaluate("e => getComputedStyle(e).color")
+    ink = "#{:02x}{:02x}{:02x}".format(*map(int, re.findall(r"\d+", ink)[:3]))
+    assert contrast(ink, corner) >= 7
+
+
+@pytest.mark.parametrize("tab", [{"java_script_enabled": False}], indirect=True)
+def test_browser_without_a_script(tab):
+    assert tab.locator("svg").first.is_visible()
+    assert not tab.locator("button").first.is_visible()
+
+
+@pytest.mark.parametrize(
+    "tab", [{"viewport": {"width": width, "height": 800}} for width in (1280, 320)], indirect=True
+)
+def test_browser_nothing_overflows(tab):
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    for control in tab.locator("button, input, select, output").all():
+        box = control.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= tab.viewport_size["width"]
+        assert box["width"] > 60 and box["height"] > 12
