@@ -73,6 +73,7 @@ test: $(READY)
 
 mutants: $(READY)
 	$(PY) tools/mutants.py
+	$(PY) tools/failures.py
 
 colab: $(READY)
 	$(PY) tools/colab.py $(ONLY)

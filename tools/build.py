@@ -31,7 +31,7 @@ def check_equations() -> None:
     """Stops unless every labelled equation has a passed test; runs those tests if need be."""
     if ledger.problems():
         print("== book: running the tests of the equations")
-        command = [sys.executable, "-m", "pytest", "-q", "-m", "equation", "tests"]
+        command = [sys.executable, "-m", "pytest", "-q", "-m", "equation or twin", "tests"]
         subprocess.run(
             [*command, "--ignore-glob=tests/test_pages*.py"], cwd=ledger.ROOT, check=False
         )

@@ -13,6 +13,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import derivations
+
 ROOT = Path(__file__).resolve().parents[1]
 REPORT = ROOT / "_build/tests.json"  # written by tests/conftest.py
 PAGE = ROOT / "book/equations.md"
@@ -59,18 +61,28 @@ def text_of(path: Path) -> str:
     return text
 
 
+def displays() -> dict[Path, list[re.Match[str]]]:
+    """Returns path -> displays, for every page of the book that displays an equation."""
+    pages = sorted(PAGE.parent.glob("*.ipynb")) + sorted(PAGE.parent.glob("*.md"))
+    found = {path: list(DISPLAY.finditer(CODE.sub("", text_of(path)))) for path in pages}
+    return {path: shown for path, shown in found.items() if shown and path != PAGE}
+
+
 def chapters() -> list[Chapter]:
     """Returns every page of the book that displays an equation."""
     found = []
-    for path in sorted(PAGE.parent.glob("*.ipynb")) + sorted(PAGE.parent.glob("*.md")):
-        text = text_of(path)
-        displays = list(DISPLAY.finditer(CODE.sub("", text)))
-        if path != PAGE and displays:
-            title = re.search(r"^# (.+)$", text, re.MULTILINE)
-            labelled = [(m[2], m[1].strip()) for m in displays if m[2]]
-            bare = len(displays) - len(labelled)
-            found.append(Chapter(path.stem, title[1] if title else path.stem, labelled, bare))
+    for path, shown in displays().items():
+        title = re.search(r"^# (.+)$", text_of(path), re.MULTILINE)
+        labelled = [(m[2], m[1].strip()) for m in shown if m[2]]
+        bare = len(shown) - len(labelled)
+        found.append(Chapter(path.stem, title[1] if title else path.stem, labelled, bare))
     return found
+
+
+def stated() -> dict[str, list[str]]:
+    """Returns page -> the relations that its displays state, labelled or not."""
+    shown = displays().items()
+    return {p.stem: derivations.relations(m[1] or m[0] for m in found) for p, found in shown}
 
 
 def definitions(body: list[ast.stmt], name: str) -> list[tuple[range, str]]:
@@ -172,9 +184,22 @@ Tests: {", ".join(ways) or "none"}
 """
 
 
+def lines(report: dict[str, Any], titles: dict[str, str]) -> str:
+    """Returns the table of what the displays of each page state, relation by relation."""
+    passed = {t for t, r in report["tests"].items() if r["outcome"] == "passed" and r["asserts"]}
+    out = ["| Page | Relations | Checked | Definitions | Neither |", "|:--|--:|--:|--:|--:|"]
+    for name, relations in stated().items():
+        twin = f"tests/test_derivations.py::test_twin[{name}-"
+        good = {test.removeprefix(twin)[:-1] for test in passed if test.startswith(twin)}
+        counts = " | ".join(map(str, derivations.count(name, relations, good)))
+        out.append(f"| {{doc}}`{titles[name]} <{name}>` | {len(relations)} | {counts} |")
+    return "\n".join(out)
+
+
 def page() -> str:
     """Returns the Markdown of the page that shows all of it."""
-    tests, code, book = marked(read_report()), implementations(), chapters()
+    report, code, book = read_report(), implementations(), chapters()
+    tests = marked(report)
     labels = {label for chapter in book for label, _ in chapter.equations}
     done = sum(bool(verifying(tests[label])) for label in labels)
     out = [
@@ -187,6 +212,16 @@ independent, as the last test run reported them.
 A test that was skipped, failed or asserted nothing verifies nothing.
 
 **{done} of {len(labels)} labelled equations are verified.**
+
+## Every equals sign
+
+A display that reads $A = B = C$ asks for belief twice, so here every relation of every display is
+counted, $A = B$ and $B = C$ apart.
+It is *checked* if a twin, a function in `tests/derivations` that computes both of its sides, each
+without the other, passed in the last test run; a *definition* or a convention leaves nothing to
+check; and what is *neither* has no twin, though a labelled equation has tests of its own, below.
+
+{lines(report, {chapter.name: chapter.title for chapter in book})}
 """
     ]
     for name, title, equations, bare in book:
