@@ -123,6 +123,25 @@ thread.start()
 thread.join()
 raise RuntimeError(f"made {made}")
 """
+MEMORY = """
+import ctypes, os
+c = ctypes.CDLL(None, use_errno=True)
+got = []
+if c.shmget(0, 1 << 28, 0o1600) >= 0:
+    got.append("shared memory")
+try:
+    os.memfd_create("x")
+    got.append("a file in memory")
+except OSError:
+    pass
+if c.unshare(0x10000000 | 0x20000) == 0:
+    got.append("namespaces")
+    got.append(f"a mount: {c.mount(b'x', b'/tmp', b'tmpfs', 0, None)}")
+number = {"x86_64": 250, "aarch64": 219}[os.uname().machine]
+if c.syscall(number, 0, -3, 0) >= 0:
+    got.append("keys")
+raise RuntimeError(f"got {got}")
+"""
 NETWORK = """
 import socket
 for address in (("127.0.0.1", PORT), ("192.0.2.1", 80)):
@@ -253,6 +272,7 @@ def attacks(folder: Path, port: int = 9) -> dict[str, Attack]:
     add("text", blank, NONE, answering("return 'right'"))
     add("True", blank, NONE, answering("return True"))
     nest = "x = []\nfor _ in range(100000): x = [x]\nreturn x"
+    add("a long text", blank, NONE, answering("return 'x' * 7_000_000"))
     add("a deep list", blank, NONE, answering(nest))
     add("a huge answer", blank, NONE, answering("return torch.zeros(1 << 28)"))
     # The tools.
@@ -269,6 +289,7 @@ def attacks(folder: Path, port: int = 9) -> dict[str, Attack]:
     add("a search for the tests", right, FULL, first=SEARCH, note="found 0 secrets")
     add("writing everywhere", right, FULL, first=WRITE, note="wrote into 0 folders")
     add("processes", right, FULL, first=FORK, note="made ['a thread']")
+    add("memory and keys", right, FULL, first=MEMORY, note="got []")
     add("the network", right, FULL, first=NETWORK.replace("PORT", str(port)), note="no network")
     add("killing", right, FULL, first=KILL)
     add("200 MB of print", right, FULL, first="for _ in range(200): print('x' * 1_000_000)")
@@ -276,6 +297,7 @@ def attacks(folder: Path, port: int = 9) -> dict[str, Attack]:
     add("8 GiB", right, FULL, first=large, note="RuntimeError")
     disk = "for i in range(100): open(f'{i}', 'wb').write(bytes(32 << 20))"
     add("a full disk", right, FULL, first=disk, note="OSError")
+    add("no Unicode", right, FULL, first="raise ValueError('\\ud83d')", note="ValueError")
     add("a long error", right, FULL, first="raise ValueError('x' * 10_000_000)", note="ValueError")
     # Notebooks as students hand them in.
     add("an error in a cell", right, FULL, first="1 / 0", note="ZeroDivisionError")

@@ -37,6 +37,17 @@ def test_a_name_that_is_not_there_is_said_plainly(capsys):
     assert "kernel_score is not defined: run the cell" in capsys.readouterr().out
 
 
+def test_an_answer_that_changes_its_arguments_changes_copies(capsys):
+    def kernel_score(noisy, clean, sigma):
+        noisy -= clean
+        return noisy.div_(-(sigma**2)[:, None])
+
+    assert check.assignment("score_matching", {"kernel_score": kernel_score})("q1")
+    answer = check.Answer("reversed", lambda times: times.reverse() or times)
+    times = [3, 1, 0]
+    assert answer(times) == [0, 1, 3] and times == [3, 1, 0]
+
+
 def test_an_error_names_the_students_line(capsys):
     def kernel_score(noisy, clean, sigma):
         return noisy - unknown  # noqa: F821

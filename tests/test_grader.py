@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import psutil
 import pytest
 import torch
@@ -306,6 +307,7 @@ def test_shards_together_are_the_class(folder, handed_in, boxed):
     command = ["grade", folder, submissions, "-o", out]
     assert "1 submissions, 1 of them" in run(*command, "--shard", "1/2").stdout
     assert "1 submissions, 1 of them" in run(*command, "--shard", "2/2").stdout
+    assert not (out / "grades.csv").exists(), "shards would overwrite each other's"
     assert "2 submissions, 0 of them" in run(*command).stdout
     assert list(rows(out / "grades.csv")) == ["ann", "bob"]
     refused = run(*command, "--shard", "3/2", check=False)
@@ -327,6 +329,14 @@ def test_marks_by_hand_are_kept_and_counted(folder, handed_in, boxed):
     assert rows(out / "written.csv")["ann"]["w1 comment"] == "clear, but <b>short</b>"
     page = (out / "feedback/ann.html").read_text("utf-8")
     assert "<strong>9.5</strong> of 10" in page and "clear, but &lt;b&gt;short" in page
+    (out / "marks/bob.json").unlink()  # as where another shard has it
+    records = classroom.Records(out, grade.Assignment.read(folder))
+    records.publish()
+    assert list(rows(out / "grades.csv")) == ["ann"]
+    assert rows(out / "written.csv")["bob"]["w1"] == "0"
+    (out / "written.csv").write_text("student;w1\nann;1,5\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="expected the columns student, w1, with commas"):
+        records.by_hand()
     (out / "written.csv").write_text("student,w1\nann,3\n", encoding="utf-8")
     refused = run(*command, check=False)
     assert refused.returncode == 1
@@ -368,12 +378,59 @@ def test_an_import_that_may_answer_a_question_is_noticed(folder, boxed):
     ]
 
 
+def test_links_and_other_things_are_no_submissions(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "solution.ipynb").touch()
+    (tmp_path / "in/._a.ipynb").touch()  # what macOS leaves in archives
+    link = tmp_path / "in/a.ipynb"
+    link.symlink_to(tmp_path / "solution.ipynb")
+    with pytest.raises(ValueError, match="a.ipynb' is no file of its own"):
+        classroom.submissions(tmp_path / "in", None)
+    link.unlink()
+    link.mkdir()
+    with pytest.raises(ValueError, match="is no file of its own"):
+        classroom.submissions(tmp_path / "in", None)
+
+
+def test_arrays_and_ranges_are_lists_of_numbers():
+    for value in (np.array([3, 2, 0]), range(3, -1, -1), [np.int64(3)], np.float32(0.5)):
+        length, size = wire.HEADER.unpack(wire.encode(value)[: wire.HEADER.size])
+        text = wire.encode(value)[wire.HEADER.size :]
+        assert wire.decode(text[:length], text[length:]) == (
+            list(value) if isinstance(value, np.ndarray | range | list) else 0.5
+        )
+
+
+def test_magics_are_not_run_but_capture_changes_nothing(folder, boxed):
+    right = "def loss_floor(c, sigma, d):\n    return d / 2 * c**2 / (c**2 + sigma**2)"
+    assignment = grade.Assignment.read(folder)
+    for first, points in (("%%capture out", 2), ("%%time", 0), ("%matplotlib inline", 2)):
+        cell = {"cell_type": "code", "metadata": {}, "source": f"{first}\n{right}"}
+        book = json.dumps({"cells": [cell]}).encode()
+        record = grade.mark(book, assignment, grade.Limits(), unsafe=False)
+        assert grade.earned(record)["q4"] == points
+        assert bool(record["notes"]) == (points == 0)
+
+
+def test_a_worker_that_does_not_start_is_not_the_students_fault(folder, monkeypatch):
+    assignment = grade.Assignment.read(folder)
+    monkeypatch.setattr(grade, "STARTING", 0.0)
+    with pytest.raises(RuntimeError, match="a worker did not start"):
+        grade.mark(b'{"cells": []}', assignment, grade.Limits(), unsafe=True)
+    record = grade.unmarked(assignment, "that")
+    records = classroom.Records(folder.parent / "by-hand", assignment)
+    records.add("ann", record)
+    records.publish()
+    row = rows(folder.parent / "by-hand/grades.csv")["ann"]
+    assert row["q1"] == row["total"] == "" and row["notes"] == "1"
+
+
 def test_a_grader_that_ends_is_said_and_the_rest_goes_on(folder, monkeypatch):
     marker = classroom.Marker(folder, grade.Limits(), True)
     monkeypatch.setattr(classroom, "PATIENCE", 0.0)
     marker.settings = folder, grade.Limits(whole=0.0), True
     record = marker.mark(b"{}")
-    assert record["notes"] == ["The grader itself ended on this one: mark it by hand."]
+    assert record["notes"] == ["Mark this one by hand: the grader itself ended on it."]
     assert sum(grade.earned(record).values()) == 0 and marker.process is None
 
 
@@ -382,8 +439,13 @@ def test_students_are_read_off_the_paths(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert list(classroom.submissions(tmp_path, r"_(\d+)_")) == ["123", "45"]
-    with pytest.raises(ValueError, match="does not match ann_123_9_a.ipynb"):
+    with pytest.raises(ValueError, match="does not match 'ann_123_9_a.ipynb'"):
         classroom.submissions(tmp_path, r"-(\d+)-")
+    for pattern in (r"_\d+_", r"(_)(\d+)_"):
+        with pytest.raises(ValueError, match="a pattern with one group"):
+            classroom.submissions(tmp_path, pattern)
+    with pytest.raises(ValueError, match="no name for a student"):
+        classroom.submissions(tmp_path, r"_\d+_9_a|(x?)")
     (tmp_path / "late_123_7_a.ipynb").touch()
     with pytest.raises(ValueError, match="two notebooks of 123"):
         classroom.submissions(tmp_path, r"_(\d+)_")

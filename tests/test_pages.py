@@ -121,8 +121,8 @@ def visit(context, path):
         page.wide[width] = tab.evaluate(WIDE)
         for theme in THEMES:
             tab.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
-            if HTML / "book" in path.parents:
-                name = "-".join(path.relative_to(HTML / "book").with_suffix("").parts)
+            if path.relative_to(HTML).parts[0] in ("book", "assignments"):
+                name = "-".join(path.relative_to(HTML).with_suffix("").parts[1:])
                 shot = SHOTS / f"{name}-{width}-{theme}.png"
                 tab.screenshot(path=shot, full_page=True, style="* {transition: none !important}")
     tab.close()

@@ -147,6 +147,8 @@ def write(path: Path, book: dict[str, Any]) -> None:
 
 def make(sources: Path, made: Path) -> None:
     """Makes all assignments of a folder, two at a time."""
+    if not masters(sources):
+        sys.exit(f"assignments: no masters in {sources}")
     shutil.rmtree(made, ignore_errors=True)
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda master: divide(master, made / master.stem), masters(sources)))

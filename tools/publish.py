@@ -164,7 +164,8 @@ def write_sitemap() -> None:
     if not address:
         warn("publish: NO SITEMAP, the book has no public address")
         return
-    pages = [page.relative_to(HTML).as_posix() for page in sorted(HTML.glob("book/**/*.html"))]
+    found = [page for part in ("book", "assignments") for page in HTML.glob(f"{part}/**/*.html")]
+    pages = [page.relative_to(HTML).as_posix() for page in sorted(found)]
     entries = "".join(f"<url><loc>{address}/{page}</loc></url>\n" for page in pages)
     start = '<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n'
     text = f'<?xml version="1.0" encoding="UTF-8"?>\n{start}{entries}</urlset>\n'

@@ -80,18 +80,18 @@ WRONG = {
             "alpha_bar[s].sqrt() * y + (1 - alpha_bar[s]).sqrt() * z",
             "alpha_bar[s + 1].sqrt() * y + (1 - alpha_bar[s + 1]).sqrt() * z",
         ),
-        ("the sign", "phi(y_s) - phi(x_s)", "phi(x_s) - phi(y_s)"),
-        ("the state's coarse part stays", " - phi(x_s)", ""),
+        ("the sign", "phi(y_s) - phi(x)", "phi(x) - phi(y_s)"),
+        ("the state's coarse part stays", " - phi(x)", ""),
         (
             "the noise is not filtered",
             "phi(y_s)",
             "phi(alpha_bar[s].sqrt() * y) + (1 - alpha_bar[s]).sqrt() * z",
         ),
-        ("the fine part is lost", "x_s + phi(y_s) - phi(x_s)", "phi(y_s)"),
-        ("all of the reference", "phi(y_s) - phi(x_s)", "y_s - phi(x_s)"),
+        ("the fine part is lost", "x + phi(y_s) - phi(x)", "phi(y_s)"),
+        ("all of the reference", "phi(y_s) - phi(x)", "y_s - phi(x)"),
         ("noise without its root", "(1 - alpha_bar[s]).sqrt() * z", "(1 - alpha_bar[s]) * z"),
         ("signal without its root", "alpha_bar[s].sqrt() * y", "alpha_bar[s] * y"),
-        ("filtered twice", "phi(y_s) - phi(x_s)", "phi(phi(y_s)) - phi(phi(x_s))"),
+        ("filtered twice", "phi(y_s) - phi(x)", "phi(phi(y_s)) - phi(phi(x))"),
     ],
 }
 
@@ -181,23 +181,23 @@ def invert(eps_fn, x0, times, alpha_bar):
     ],
     "q4": [
         """
-def ilvr_hook(x_s, y, s, alpha_bar, phi, z):
+def ilvr_hook(x, y, s, alpha_bar, phi, z):
     a = alpha_bar[s].item()
-    return x_s - phi(x_s - a**0.5 * y - (1 - a) ** 0.5 * z)
+    return x - phi(x - a**0.5 * y - (1 - a) ** 0.5 * z)
 """,
         """
-def ilvr_hook(x_s, y, s, alpha_bar, phi, z):
-    fine = x_s - phi(x_s)
+def ilvr_hook(x, y, s, alpha_bar, phi, z):
+    fine = x - phi(x)
     theta = torch.atan2((1 - alpha_bar[s]).sqrt(), alpha_bar[s].sqrt())
     return fine + theta.cos() * phi(y) + theta.sin() * phi(z)
 """,
         """
-def ilvr_hook(x_s, y, s, alpha_bar, phi, z):
+def ilvr_hook(x, y, s, alpha_bar, phi, z):
     rows = []
-    for i in range(len(x_s)):
-        x = x_s[i : i + 1]
+    for i in range(len(x)):
+        row = x[i : i + 1]
         noised = alpha_bar[s] ** 0.5 * y[i : i + 1] + (1 - alpha_bar[s]) ** 0.5 * z[i : i + 1]
-        rows.append(x + (phi(noised) - phi(x)))
+        rows.append(row + (phi(noised) - phi(row)))
     return torch.cat(rows)
 """,
     ],

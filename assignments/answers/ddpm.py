@@ -152,7 +152,7 @@ def posterior(x0, x_t, t, alpha_bar):
     ],
     "q3": [
         """
-def ancestral_step(eps_hat, x_t, t, alpha_bar, z):
+def ancestral_step(x_t, t, eps_hat, alpha_bar, z):
     a_t, a_s = alpha_bar[t], alpha_bar[t - 1]
     guess = (x_t - (1 - a_t).sqrt() * eps_hat) / a_t.sqrt()
     if t == 1:
@@ -162,14 +162,14 @@ def ancestral_step(eps_hat, x_t, t, alpha_bar, z):
     return mean + ((1 - a_s) * (1 - r) / (1 - a_t)).sqrt() * z
 """,
         """
-def ancestral_step(eps_hat, x_t, t, alpha_bar, z):
+def ancestral_step(x_t, t, eps_hat, alpha_bar, z):
     a_t, a_s = alpha_bar[t].item(), alpha_bar[t - 1].item()
     guess = (x_t - (1 - a_t) ** 0.5 * eps_hat) / a_t**0.5
     variance = (1 - a_s) / (1 - a_t) * (1 - a_t / a_s)
     return a_s**0.5 * guess + max(1 - a_s - variance, 0) ** 0.5 * eps_hat + variance**0.5 * z
 """,
         """
-def ancestral_step(eps_hat, x_t, t, alpha_bar, z):
+def ancestral_step(x_t, t, eps_hat, alpha_bar, z):
     alpha = torch.cat([alpha_bar[:1], alpha_bar[1:] / alpha_bar[:-1]])
     beta = 1 - alpha
     earlier = torch.cat([alpha_bar[:1], alpha_bar[:-1]])

@@ -23,33 +23,33 @@ WRONG = {
         ("the move without the place", "x + delta / 2", "delta / 2"),
     ],
     "q2": [
-        ("the target's variance", "var / (1 - delta / (4 * var))", "var"),
-        ("the step of the other convention", "1 - delta / (4 * var)", "1 - delta / (2 * var)"),
+        ("the target's variance", "c2 / (1 - delta / (4 * c2))", "c2"),
+        ("the step of the other convention", "1 - delta / (4 * c2)", "1 - delta / (2 * c2)"),
         (
             "too small for too large",
-            "var / (1 - delta / (4 * var))",
-            "var * (1 - delta / (4 * var))",
+            "c2 / (1 - delta / (4 * c2))",
+            "c2 * (1 - delta / (4 * c2))",
         ),
-        ("to first order only", "var / (1 - delta / (4 * var))", "var + delta / 4"),
+        ("to first order only", "c2 / (1 - delta / (4 * c2))", "c2 + delta / 4"),
         (
             "after one step",
-            "var / (1 - delta / (4 * var))",
-            "(1 - delta / (2 * var)) ** 2 * var + delta",
+            "c2 / (1 - delta / (4 * c2))",
+            "(1 - delta / (2 * c2)) ** 2 * c2 + delta",
         ),
         (
             "r for its square",
-            "var / (1 - delta / (4 * var))",
-            "delta / (1 - (1 - delta / (2 * var)))",
+            "c2 / (1 - delta / (4 * c2))",
+            "delta / (1 - (1 - delta / (2 * c2)))",
         ),
-        ("a standard deviation for a variance", "delta / (4 * var)", "delta / (4 * var**0.5)"),
+        ("a standard deviation for a variance", "delta / (4 * c2)", "delta / (4 * c2**0.5)"),
         (
             "a standard deviation returned",
-            "var / (1 - delta / (4 * var))",
-            "(var / (1 - delta / (4 * var))) ** 0.5",
+            "c2 / (1 - delta / (4 * c2))",
+            "(c2 / (1 - delta / (4 * c2))) ** 0.5",
         ),
-        ("no limit of stability", "delta >= 4 * var", "delta == 4 * var"),
-        ("the limit itself counted as stable", "delta >= 4 * var", "delta > 4 * var"),
-        ("the limit where r turns negative", "delta >= 4 * var", "delta >= 2 * var"),
+        ("no limit of stability", "delta >= 4 * c2", "delta == 4 * c2"),
+        ("the limit itself counted as stable", "delta >= 4 * c2", "delta > 4 * c2"),
+        ("the limit where r turns negative", "delta >= 4 * c2", "delta >= 2 * c2"),
     ],
     "q3": [
         (
@@ -131,19 +131,19 @@ def ula_step(score, x, delta, z):
     ],
     "q2": [
         """
-def ula_variance(var, delta):
-    r = 1 - delta / (2 * var)
+def ula_variance(c2, delta):
+    r = 1 - delta / (2 * c2)
     return delta / (1 - r**2) if abs(r) < 1 else float("inf")
 """,
         """
-def ula_variance(var, delta):
-    u = torch.tensor(delta / var, dtype=torch.float64)
-    answer = 4 * var / (4 - u)
+def ula_variance(c2, delta):
+    u = torch.tensor(delta / c2, dtype=torch.float64)
+    answer = 4 * c2 / (4 - u)
     return torch.where(u < 4, answer, torch.tensor(float("inf"), dtype=torch.float64))
 """,
         """
-def ula_variance(var, delta):
-    square = (1 - delta / var / 2) ** 2
+def ula_variance(c2, delta):
+    square = (1 - delta / c2 / 2) ** 2
     if square >= 1:
         return float("inf")
     total = delta

@@ -73,6 +73,9 @@ def grade(args: argparse.Namespace) -> None:
     run = classroom.mark_all(records, todo, args.assignment, limits, args.unsafe, args.jobs)
     for _ in tqdm(run, total=len(todo), unit="submission"):
         pass
+    if count > 1:
+        print(f"grader: the marks of this shard are in {args.out / 'marks'}")
+        return
     records.publish()
     print(f"grader: {args.out / 'grades.csv'}, and for students {args.out / 'feedback'}")
 

@@ -15,10 +15,11 @@ from pathlib import Path
 import torch
 
 import pages
-from grade import Assignment, Limits, Record, digest, earned, mark
+from grade import LONGEST, Assignment, Limits, Record, digest, earned, mark, unmarked
 from minidiff.train import write_atomically
 
-ROOM = 8 << 30  # bytes that a marking process may take: tests meet what students' code sends them
+ROOM = 2 << 30  # bytes that a marking process may take for what students' code sends to tests
+LONGEST_NAME = 200  # bytes of a student's name, as a part of file names
 PATIENCE = 60.0  # seconds beyond the limits, after which it is the grader that hangs
 
 
@@ -35,18 +36,27 @@ def submissions(folder: Path, student: str | None) -> dict[str, Path]:
             student's.
     """
     found: dict[str, Path] = {}
+    home = folder.resolve()
+    if student is not None and re.compile(student).groups != 1:
+        raise ValueError(f"student: expected a pattern with one group, got {student!r}")
     for path in sorted(folder.rglob("*.ipynb")):
-        if ".ipynb_checkpoints" in path.parts:
+        if ".ipynb_checkpoints" in path.parts or path.name.startswith("._"):
             continue
+        if path.is_symlink() or not path.is_file() or not path.resolve().is_relative_to(home):
+            raise ValueError(f"submissions: {str(path)!r} is no file of its own")
         if student is None:
             name = path.stem
         elif (match := re.search(student, path.relative_to(folder).as_posix())) is not None:
             name = match[1]
         else:
-            raise ValueError(f"student: {student!r} does not match {path.relative_to(folder)}")
-        name = re.sub(r"[^\w.@ -]", "_", name)
+            raise ValueError(
+                f"student: {student!r} does not match {str(path.relative_to(folder))!r}"
+            )
+        name = re.sub(r"[^\w.@ -]", "_", name or "")
+        if not 0 < len(name.encode()) <= LONGEST_NAME:
+            raise ValueError(f"submissions: no name for a student in {str(path)!r}")
         if name in found:
-            raise ValueError(f"two notebooks of {name}: {found[name]} and {path}")
+            raise ValueError(f"two notebooks of {name}: {str(found[name])!r} and {str(path)!r}")
         found[name] = path
     if not found:
         raise ValueError(f"submissions: no notebook in {folder}")
@@ -68,22 +78,21 @@ class Marker:
         self.process: multiprocessing.process.BaseProcess | None = None
 
     def mark(self, content: bytes) -> Record:
-        """Returns the record of a submission; one that ends the process gets no points."""
-        if self.process is None:
-            context = multiprocessing.get_context("spawn")
-            self.connection, other = context.Pipe()
-            self.process = context.Process(target=_serve, args=(other, *self.settings))
-            self.process.start()
-            other.close()
+        """Returns the record of a submission; one that ends the process is for a person."""
         try:
+            if self.process is None:
+                context = multiprocessing.get_context("spawn")
+                self.connection, other = context.Pipe()
+                self.process = context.Process(target=_serve, args=(other, *self.settings))
+                self.process.start()
+                other.close()
             self.connection.send_bytes(content)
             if self.connection.poll(self.settings[1].whole + PATIENCE):
                 return json.loads(self.connection.recv_bytes())  # type: ignore[no-any-return]
         except (EOFError, OSError):
             pass
         self.stop()
-        record = mark(b"", self.assignment, self.settings[1], unsafe=True)  # runs nothing
-        return record | {"notes": ["The grader itself ended on this one: mark it by hand."]}
+        return unmarked(self.assignment, "the grader itself ended on it")
 
     def stop(self) -> None:
         """Ends the process."""
@@ -96,7 +105,11 @@ class Marker:
 def _serve(connection: Connection, folder: Path, limits: Limits, unsafe: bool) -> None:
     torch.set_num_threads(1)
     assignment = Assignment.read(folder)
-    resource.setrlimit(resource.RLIMIT_AS, (ROOM, ROOM))
+    with open("/proc/self/statm", encoding="utf-8") as file:
+        taken = int(file.read().split()[0]) * resource.getpagesize()
+    # The soft limit alone: workers inherit it, and set their own.
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (taken + ROOM, hard))
     while True:
         try:
             content = connection.recv_bytes()
@@ -125,6 +138,11 @@ class Records:
             path.stem: json.loads(path.read_text(encoding="utf-8"))
             for path in sorted((folder / "marks").glob("*.json"))
         }
+        self.records = {
+            student: record
+            for student, record in self.records.items()
+            if record["tests"] == assignment.digest  # others are of other questions
+        }
 
     def missing(self, found: dict[str, Path]) -> dict[str, Path]:
         """Returns the submissions without a record of this notebook and these tests."""
@@ -132,26 +150,38 @@ class Records:
 
     def _has(self, student: str, path: Path) -> bool:
         record = self.records.get(student, {})
-        known = record.get("submission"), record.get("tests")
-        return known == (digest(path.read_bytes()), self.assignment.digest)
+        with path.open("rb") as file:
+            return bool(record.get("submission") == digest(file.read(LONGEST + 1)))
 
     def add(self, student: str, record: Record) -> None:
         """Writes a record."""
-        self.records[student] = record
-        text = json.dumps(record, indent=1, ensure_ascii=False)
-        write_atomically(self.folder / "marks" / f"{student}.json", text.encode())
+        # What a student wrote need not be Unicode; what is kept of it is.
+        text = json.dumps(record, indent=1, ensure_ascii=False).encode("utf-8", "replace")
+        self.records[student] = json.loads(text)
+        write_atomically(self.folder / "marks" / f"{student}.json", text)
 
     def by_hand(self) -> dict[str, dict[str, dict[str, str]]]:
         """Returns {student: {question: {"mark", "comment"}}}, as written.csv has it.
 
         Raises:
-            ValueError: A mark is no number from 0 to the question's points.
+            ValueError: A column is missing, a student has two rows, or a mark is no number from
+                0 to the question's points.
         """
         path = self.folder / "written.csv"
-        rows = list(csv.DictReader(path.open(encoding="utf-8-sig"))) if path.exists() else []
+        rows: list[dict[str, str]] = []
+        if path.exists():
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                rows = list(csv.DictReader(file))
+        if rows and not {"student", *self.assignment.written} <= rows[0].keys():
+            raise ValueError(
+                f"{path}: expected the columns student, {', '.join(self.assignment.written)}, "
+                f"with commas between them, got {', '.join(map(str, rows[0]))}"
+            )
         given = {row["student"]: row for row in rows}
+        if len(given) < len(rows):
+            raise ValueError(f"{path}: a student has two rows")
         marks = {}
-        for student in sorted(self.records):
+        for student in sorted(self.records.keys() | given.keys()):
             row = given.get(student, {})
             marks[student] = {
                 question: {
@@ -182,14 +212,19 @@ class Records:
             self._write_csv("written.csv", header, rows)
         header, rows = ["student", *self.assignment.points, "total", "notes"], []
         for student, marks in hand.items():
-            got = {q: f"{points:g}" for q, points in earned(self.records[student]).items()}
+            if student not in self.records:  # another shard's, for now
+                continue
+            record = self.records[student]
+            got = dict.fromkeys(self.assignment.points, "")
+            if not record.get("by_hand"):
+                got |= {q: f"{points:g}" for q, points in earned(record).items()}
             got |= {question: part["mark"] for question, part in marks.items()}
             total = f"{sum(map(float, got.values())):g}" if all(got.values()) else ""
-            notes = len(self.records[student]["notes"])
-            rows.append([student, *got.values(), total, str(notes or "")])
+            rows.append([student, *got.values(), total, str(len(record["notes"]) or "")])
         self._write_csv("grades.csv", header, rows)
         if pages_too:
-            for student, marks in hand.items():
+            for student in self.records:
+                marks = hand[student]
                 page = pages.feedback(self.assignment, student, self.records[student], marks)
                 write_atomically(self.folder / "feedback" / f"{student}.html", page.encode())
             answers = {student: record["written"] for student, record in self.records.items()}
@@ -226,14 +261,18 @@ def mark_all(
         if not hasattr(own, "marker"):
             own.marker = Marker(folder, limits, unsafe)
             markers.append(own.marker)
-        return own.marker.mark(path.read_bytes())  # type: ignore[no-any-return]
+        with path.open("rb") as file:
+            return own.marker.mark(file.read(LONGEST + 1))  # type: ignore[no-any-return]
 
     pool = ThreadPoolExecutor(jobs)
     try:
         waiting = {pool.submit(work, path): name for name, path in found.items()}
         for done in as_completed(waiting):
-            records.add(waiting[done], done.result())
-            records.publish(pages_too=False)
+            try:
+                record = done.result()
+            except Exception as error:
+                record = unmarked(records.assignment, f"{type(error).__name__}: {error}")
+            records.add(waiting[done], record)
             yield waiting[done]
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

@@ -29,9 +29,15 @@ from minidiff import check
 Record = dict[str, Any]  # of one submission, as JSON keeps it
 
 IMPORT = re.compile(r"(?:from|import)\s+(minidiff(?:\.\w+)*)(?:\s+import\s+([\w ,]+))?")
+CHECK = re.compile(r"check\(['\"]\w+['\"]\)")
+CAPTURE = re.compile(r"\A\s*%%capture\b.*\n")
 LONGEST = 20 << 20  # bytes of a notebook
+MOST = 1000  # cells
+WORDS = 20_000  # characters of a written answer
 STARTING = 60.0  # seconds for Python and torch to start
 SHOWN = 300  # characters of what a student's code says
+SHOWN_NOTES = 30
+PICTURE = re.compile(r"data:[^)\s]{200,}")
 
 
 def digest(content: bytes) -> str:
@@ -128,14 +134,23 @@ def read_notebook(content: bytes) -> tuple[list[str], list[str]]:
         raise Unreadable(f"the file has {len(content) >> 20} MB")
     try:
         cells = [(cell["cell_type"], _text(cell)) for cell in json.loads(content)["cells"]]
-        code = [text for kind, text in cells if kind == "code"]
-        return code, [text for kind, text in cells if kind == "markdown"]
+        if len(cells) > MOST:
+            raise Unreadable(f"the notebook has {len(cells)} cells")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Unreadable(f"the file is no notebook ({type(error).__name__})") from None
+    return (
+        [text for kind, text in cells if kind == "code"],
+        [text for kind, text in cells if kind == "markdown"],
+    )
 
 
 def without_magics(cell: str) -> str:
-    """Returns a cell with calls in place of magics, as IPython does it; workers ignore them."""
+    """Returns a cell with calls in place of magics, as IPython does it; workers ignore them.
+
+    So a cell that begins with ``%%`` is not run; ``%%capture`` is taken off, since it changes no
+    name.
+    """
+    cell = CAPTURE.sub("", cell)
     try:
         return str(TransformerManager().transform_cell(cell))  # type: ignore[no-untyped-call]
     except Exception:
@@ -152,7 +167,11 @@ class Worker:
     """
 
     def __init__(self, cells: list[str], limits: Limits, unsafe: bool) -> None:
-        self.cells = {f"cell {i}": without_magics(cell) for i, cell in enumerate(cells, 1)}
+        self.cells = {
+            f"cell {i}": without_magics(cell)
+            for i, cell in enumerate(cells, 1)
+            if not CHECK.fullmatch(cell)  # it defines nothing
+        }
         self.limits, self.unsafe = limits, unsafe
         self.deadline = time.monotonic() + limits.whole
         self.errors: dict[str, str] = {}  # what a cell raised, or why it is left out
@@ -179,8 +198,13 @@ class Worker:
             assert self.process.stdin is not None and self.process.stdout is not None
             ends = self.process.stdout.fileno(), self.process.stdin.fileno()
             self.channel = wire.Channel(*ends)
-            with self._within(STARTING) as end:
-                self.channel.receive(end)
+            try:
+                with self._within(STARTING) as end:
+                    self.channel.receive(end)
+            except Ended as ended:
+                if time.monotonic() < self.deadline:  # no student's code has run yet
+                    raise RuntimeError("a worker did not start") from ended
+                raise
             for name, cell in self.cells.items():
                 if name in self.left_out:
                     continue
@@ -282,13 +306,20 @@ def mark(content: bytes, assignment: Assignment, limits: Limits, unsafe: bool) -
     except Unreadable as error:
         code, markdown = [], []
         record["notes"].append(str(error))
-    record["written"] = "\n\n".join(t for t in markdown if t and t not in assignment.released)
+    own = "\n\n".join(text for text in markdown if text and text not in assignment.released)
+    record["written"] = PICTURE.sub("(a picture)", own)[:WORDS]
     record["notes"] += _foreign_imports(code, assignment.released)
+    record["notes"] += [
+        "a cell that begins with %% defines something, and was not run"
+        for text in code
+        if text.startswith("%%") and not CAPTURE.match(text) and "\ndef " in text
+    ]
     worker = Worker(code, limits, unsafe)
     try:
         for question, module in assignment.tests.items():
             record["questions"][question] = list(_questions_tests(worker, module))
         record["notes"] += [f"{name}: {error}" for name, error in worker.errors.items()]
+        record["notes"] = [note[: 2 * SHOWN] for note in record["notes"][:SHOWN_NOTES]]
     finally:
         worker.stop()
     return record
@@ -309,7 +340,7 @@ def _questions_tests(worker: Worker, module: ModuleType) -> Iterator[Record]:
             "title": title,
             "points": test.points,  # type: ignore[attr-defined]
             "hidden": test.hidden,  # type: ignore[attr-defined]
-            "failed": reason,
+            "failed": reason and reason[: 4 * SHOWN],
         }
 
 
@@ -322,6 +353,19 @@ def _foreign_imports(code: list[str], released: frozenset[str]) -> list[str]:
 
     own = found(iter(code)) - found(iter(released))
     return [f"imports {name}, which the assignment does not" for name in sorted(own)]
+
+
+def unmarked(assignment: Assignment, why: str) -> Record:
+    """Returns the record of a submission that could not be marked, for a person to look at."""
+    questions = {
+        question: [
+            {"title": title, "points": test.points, "hidden": test.hidden, "failed": "not marked"}  # type: ignore[attr-defined]
+            for title, test in check.tests_of(module)
+        ]
+        for question, module in assignment.tests.items()
+    }
+    about = {"submission": "", "tests": assignment.digest, "written": "", "by_hand": True}
+    return {**about, "questions": questions, "notes": [f"Mark this one by hand: {why}."]}
 
 
 def earned(record: Record) -> dict[str, float]:

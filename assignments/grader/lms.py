@@ -53,7 +53,7 @@ def merge(
     rows, empty, left = list(reader), [], dict(found)
     seen: set[str] = set()
     for row in rows:
-        student = row[key].split()[-1] if row[key].split() else ""
+        student = " ".join((row[key] or "").split()[-1:])
         if not student:  # such as Canvas's row of the points possible
             continue
         if student in seen:

@@ -1,8 +1,9 @@
 """Where a student's code runs: a bubblewrap sandbox, which has no network and nothing to read.
 
-Inside there are Python, its libraries and minidiff, read-only, an empty /tmp in memory, and no
-other file; no process of the machine is to be seen. A filter of system calls lets the code start
-threads and no process. Everything in the sandbox ends with it.
+Inside there are the system's programs, Python, its libraries and minidiff, read-only, an empty
+/tmp in memory, and no other file; no process of the machine is to be seen. A filter of system
+calls lets the code start threads and no process, and keeps it from getting at more memory. All
+that is in the sandbox ends with it.
 """
 
 import platform
@@ -20,10 +21,13 @@ HERE = Path(__file__).resolve().parent
 TMP = 256 << 20  # bytes of /tmp
 SYSTEM = ("/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache")
 
-# Numbers of fork, vfork, clone and clone3, and the architecture's own, from linux/audit.h.
+# The architecture's number, from linux/audit.h; those of calls that are refused: fork and vfork,
+# what keeps memory beside the limit (shmget, memfd_create, memfd_secret), namespaces to mount
+# more in (unshare, setns), the kernel's keys (add_key, request_key, keyctl) and io_uring_setup,
+# a way around this filter; then clone and clone3.
 CALLS = {
-    "x86_64": (0xC000003E, (57, 58), 56, 435),
-    "aarch64": (0xC00000B7, (), 220, 435),
+    "x86_64": (0xC000003E, (57, 58, 29, 319, 447, 272, 308, 248, 249, 250, 425), 56, 435),
+    "aarch64": (0xC00000B7, (194, 279, 447, 97, 268, 217, 218, 219, 425), 220, 435),
 }
 CLONE_THREAD = 0x10000
 ALLOW, ENOSYS, EPERM = 0x7FFF0000, 0x00050026, 0x00050001
@@ -44,7 +48,7 @@ def no_processes(machine: str) -> bytes:
     """
     if machine not in CALLS:
         raise NoSandbox(f"no list of system calls for {machine}")
-    own, forks, clone, clone3 = CALLS[machine]
+    own, refused, clone, clone3 = CALLS[machine]
 
     def load(offset: int) -> tuple[int, int, int, int]:
         return 0x20, 0, 0, offset  # from the structure that describes the call
@@ -57,7 +61,7 @@ def no_processes(machine: str) -> bytes:
 
     program = [load(4), (0x15, 1, 0, own), answer(EPERM), load(0)]
     program += [unless(0x40000000, 1, 0x35), answer(EPERM)]  # the other calling convention
-    for number in forks:
+    for number in refused:
         program += [unless(number, 1), answer(EPERM)]
     program += [unless(clone3, 1), answer(ENOSYS)]  # the C library then calls clone
     program += [unless(clone, 3), load(16), (0x45, 1, 0, CLONE_THREAD), answer(EPERM)]

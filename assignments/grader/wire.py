@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -61,6 +62,8 @@ def encode(value: object, named: Callable[[object], Json | None] = lambda _: Non
     def plain(value: object) -> Json:
         if value is None or isinstance(value, bool | int | float | str):
             return value
+        if isinstance(value, np.ndarray | np.generic | range):
+            return plain(list(value) if isinstance(value, range) else value.tolist())
         if isinstance(value, Tensor):
             name = str(value.dtype).removeprefix("torch.")
             if name not in DTYPES:

@@ -16,6 +16,7 @@ import torch
 import wire
 
 ROOM = 4 << 30  # bytes that a student's code may take, beside what torch takes by itself
+THREADS = 64  # that it may start in a sandbox; the kernel does not hold root to this
 FILES = 64 << 20  # bytes of the largest file that it may write
 
 
@@ -36,6 +37,7 @@ def limit() -> None:
         (resource.RLIMIT_FSIZE, FILES),
         (resource.RLIMIT_NOFILE, 256),
         (resource.RLIMIT_CORE, 0),
+        *([(resource.RLIMIT_NPROC, THREADS)] if __file__.startswith("/grader/") else []),
     ):
         resource.setrlimit(what, (most, most))
 

@@ -14,11 +14,13 @@
 #
 # *Write the step that serves a whole family of samplers, walk it up and down, and turn a painting of sixteen squares into faces.*
 #
-# This goes with [chapter 4](../../book/04-ddim.ipynb); question 4 takes the hook from the first section of [chapter 8](../../book/08-ilvr.ipynb).
+# This goes with [chapter 4](../../book/04-ddim.ipynb); question 4 takes the hook from the first two sections of [chapter 8](../../book/08-ilvr.ipynb).
 # Four functions, 2 points each, and a written question, 2 points: 60 to 90 minutes.
 #
 # A function is right if it has the properties that its text states; there is more than one way to write it.
-# Use torch alone, and no other module of minidiff than the cells below import.
+# Use torch and Python's standard library, and no other module of minidiff than the cells below import.
+# No function changes its arguments.
+# Before you hand the notebook in, restart it and run all of it from top to bottom: that is how it is marked.
 # `check("q1")` tells which properties hold; the marks come from those and from others that it does not show.
 # Cells that begin with `%%time` draw pictures, and are not marked.
 #
@@ -88,7 +90,7 @@ def test_the_law_of_the_next_level_is_right(ddim_step):
         for eta in (0.0, 0.5, 1.0):
             x_s = ddim_step(noised, t, s, eps, alpha_bar, eta, z)
             assert x_s.shape == (4, 2), "The answer should have the shape of x_t."
-            assert x_s.isfinite().all(), "The answer is not a number: somewhere a root is taken of what is below zero. No eta from 0 to 1 adds more variance than level s has."
+            assert x_s.isfinite().all(), "The answer is not a number: somewhere a root is taken of what is below zero, or something is divided by 0. No eta from 0 to 1 adds more variance than level s has."
             assert close(x_s.mean(0), alpha_bar[s].sqrt() * clean), "Where the noise is predicted rightly, the mean of x_s should be as much of the clean data as is left at level s: look at how x_0 is found in x_t, and at the level to which it is brought."
             right = close(x_s.var(0, correction=0), (1 - alpha_bar[s]).expand(2))
             assert right or eta > 0, "Where the noise is predicted rightly, x_s should be as noisy as level s is. Already at eta = 0 it is not: look at how much noise is taken out of x_t, and how much is put back."
@@ -255,10 +257,12 @@ def test_it_is_even_for_any_numbers(time_grid):
 #
 # Write `invert(eps_fn, x0, times, alpha_bar)`.
 # It walks the deterministic step of the chapter backwards, from the data `x0` at time 0 up to `times[0]`, and returns the state there, the noise that belongs to `x0`.
-# `times` is a grid as in question 2, decreasing and with 0 at its end; the walk visits all of it.
+# `times` is a grid as in question 2, the chapter's $\tau_n, \dots, \tau_0$, decreasing and with 0 at its end; the walk visits all of it.
 #
 # `eps_fn(x, t)` predicts the noise in a batch `x`; its `t` is a tensor of shape `(B,)` and of dtype `torch.int64`, one time for each sample.
 # It is asked once in each step, where the chapter says.
+#
+# It need not call `ddim_step`, which goes down: at $t = 0$ its posterior would divide by $1 - \bar\alpha_0 = 0$.
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -300,6 +304,7 @@ def test_it_asks_once_a_step_at_the_cleaner_end(invert):
         return torch.tanh(x) + 1
 
     latent = invert(eps_fn, x0, [9, 6, 4, 1, 0], alpha_bar)
+    assert latent.isfinite().all(), "The answer is not a number. The walk starts at time 0, where 1 - alpha_bar is 0: what is divided by it? A step without fresh noise needs no such quotient."
     assert len(asked) == 4, "Five times are four steps, and each should ask the network once: is the first step or the last left out?"
     for _, t in asked:
         assert isinstance(t, torch.Tensor) and t.shape == (3,) and t.dtype == torch.int64, "The network should be told a time for each sample: a tensor of shape (B,) and dtype int64."
@@ -322,6 +327,7 @@ def test_a_prediction_that_never_changes_makes_any_grid_exact(invert):
     g = torch.Generator().manual_seed(0)
     x0, eps = torch.randn(2, 3, 2, generator=g, dtype=torch.float64)
     one, many = (invert(lambda x, t: eps, x0, times, alpha_bar) for times in ([4, 0], [4, 3, 2, 1, 0]))
+    assert one.isfinite().all(), "The answer is not a number. The walk starts at time 0, where 1 - alpha_bar is 0: what is divided by it? A step without fresh noise needs no such quotient."
     assert not close(one, x0), "The state should move away from the data."
     assert close(one, many), "If the predicted noise is the same everywhere, Euler steps are exact, and four short ones should lead to where one long one does: look at the coefficients of data and noise, at their levels and their roots."
     noise = invert(lambda x, t: eps, x0, [5, 4, 3, 2, 1, 0], alpha_bar)
@@ -390,22 +396,22 @@ def test_gaussian_data_shrink_by_every_cosine(invert):
 # %% [markdown]
 # ## Question 4. The hook that shares the coarse (2 points)
 #
-# ILVR ([chapter 8](../../book/08-ilvr.ipynb), its first section) corrects the state after each step, so that its coarse part is that of a reference $y$, and leaves the fine part to the network.
-# Write `ilvr_hook(x_s, y, s, alpha_bar, phi, z)`, which returns the corrected state at level $s$.
-# `phi` is a linear filter that maps a batch `(B, ...)` to one of the same shape; `y` is the clean reference, and `z` the noise with which it is brought to the level of the state; both have the shape of `x_s`.
+# ILVR ([chapter 8](../../book/08-ilvr.ipynb), its first two sections) corrects the state after each step, so that its coarse part is that of a reference $y$, and leaves the fine part to the network.
+# Write `ilvr_hook(x, y, s, alpha_bar, phi, z)`: `x` is the state after the step, the chapter's $x'_s$, and the answer its $x_s$.
+# `phi` is a linear filter that maps a batch `(B, ...)` to one of the same shape; `y` is the clean reference, and `z` the noise with which it is brought to the level of the state; both have the shape of `x`.
 #
-# Where `phi` is a projector, the low-pass of the answer is that of the noised reference, and the rest of the answer is that of `x_s`.
+# Where `phi` is a projector, the low-pass of the answer is that of the noised reference, and the rest of the answer is that of `x`.
 # At $s = 0$ the reference is clean.
 
 # %% [raw]
 # # BEGIN SOLUTION
 
 # %%
-def ilvr_hook(x_s, y, s, alpha_bar, phi, z):
-    """Returns x_s with the coarse part of the reference; x_s, y, z (B, ...)."""
+def ilvr_hook(x, y, s, alpha_bar, phi, z):
+    """Returns the state with the coarse part of the reference; x, y, z (B, ...)."""
     # BEGIN SOLUTION
     y_s = alpha_bar[s].sqrt() * y + (1 - alpha_bar[s]).sqrt() * z
-    return x_s + phi(y_s) - phi(x_s)
+    return x + phi(y_s) - phi(x)
     # END SOLUTION
 
 # %% [raw]

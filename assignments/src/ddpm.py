@@ -18,7 +18,9 @@
 # Four functions, 2 points each, and a written question, 2 points: 60 to 90 minutes.
 #
 # A function is right if it has the properties that its text states; there is more than one way to write it.
-# Use torch alone, and no other module of minidiff than the cells below import.
+# Use torch and Python's standard library, and no other module of minidiff than the cells below import.
+# No function changes its arguments.
+# Before you hand the notebook in, restart it and run all of it from top to bottom: that is how it is marked.
 # `check("q1")` tells which properties hold; the marks come from those and from others that it does not show.
 # Cells that begin with `%%time` draw pictures, and are not marked.
 #
@@ -147,7 +149,7 @@ def test_it_is_where_the_chain_arrives(q_sample):
 # It returns a pair, the mean and the variance of $q(x_{t-1} \mid x_t, x_0)$: the mean in the shape of `x_t`, the variance, which all coordinates share, as a number.
 #
 # The step from $t = 1$ ends at $x_0$, which is known, so there is nothing left to chance.
-# For any other $t$, drawing $x_t$ from $x_0$ and then $x_{t-1}$ from this posterior must give what the forward process gives at $t - 1$, in mean and in variance.
+# At every $t$, drawing $x_t$ from $x_0$ and then $x_{t-1}$ from this posterior must give what the forward process gives at $t - 1$, in mean and in variance.
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -184,6 +186,7 @@ def test_only_the_step_to_time_zero_is_certain(posterior):
     answer = posterior(x0, x_t, 1, alpha_bar)
     assert isinstance(answer, (tuple, list)) and len(answer) == 2, "Two things should come back, the mean and the variance."
     assert answer[0].shape == x_t.shape, "The mean is a state, and has the shape of one."
+    assert answer[0].isfinite().all(), "At t = 1 the variance of x_0 given x_0 is 0: a formula that divides by it has no value there."
     assert close(answer[0], x0), "From t = 1 the step ends at time 0, and what lies there is given: the mean should be x_0, whatever x_1 is."
     assert abs(float(answer[1])) < 1e-12, "At t = 1 nothing is left to chance, so the variance should be 0. How much a step back leaves open is not how much the step there added."
     mean, variance = posterior(x0, x_t, 3, alpha_bar)
@@ -255,19 +258,21 @@ def test_it_is_a_joint_gaussian_conditioned(posterior):
 # %% [markdown]
 # ## Question 3. One step of the sampler (2 points)
 #
-# Write `ancestral_step(eps_hat, x_t, t, alpha_bar, z)`, which takes a batch of states from time `t` to `t - 1`, `t` an int in $1 \dots T$.
+# Write `ancestral_step(x_t, t, eps_hat, alpha_bar, z)`, which takes a batch of states from time `t` to `t - 1`, `t` an int in $1 \dots T$.
 # `eps_hat` is the noise that a network predicts in `x_t`; the guess $\hat x_0$ that belongs to it stands in the place of $x_0$ in the posterior.
 # The step draws from that posterior, with the chapter's small variance and the given normal `z`, and returns $x_{t-1}$.
 #
 # If all data lie at one point and `eps_hat` is the noise that is in `x_t`, the step turns the law of $x_t$ into that of $x_{t-1}$.
 # At $t = 1$ it returns $\hat x_0$, and `z` does not matter.
+#
+# It need not call `posterior`: if it does, an error there counts here too.
 
 # %% [raw]
 # # BEGIN SOLUTION
 
 # %%
-def ancestral_step(eps_hat, x_t, t, alpha_bar, z):
-    """Returns x_{t-1}, in the shape of x_t; eps_hat, x_t, z (B, ...), t an int >= 1."""
+def ancestral_step(x_t, t, eps_hat, alpha_bar, z):
+    """Returns x_{t-1}, in the shape of x_t; x_t, eps_hat, z (B, ...), t an int >= 1."""
     # BEGIN SOLUTION
     now, before = alpha_bar[t].item(), alpha_bar[t - 1].item()
     beta = 1 - now / before
@@ -296,10 +301,10 @@ def test_the_last_step_ends_at_the_guess(ancestral_step):
     eps = torch.tensor([[0.4, 1.1], [-1.0, 0.3], [0.7, -0.6]], dtype=torch.float64)
     alpha_bar = torch.tensor([1.0, 0.64, 0.3], dtype=torch.float64)
     x_1 = 0.8 * x0 + 0.6 * eps
-    quiet = ancestral_step(eps, x_1, 1, alpha_bar, 0 * eps)
+    quiet = ancestral_step(x_1, 1, eps, alpha_bar, 0 * eps)
     assert quiet.shape == x0.shape, "A step leads from states to states of the same shape."
     assert close(quiet, x0), "At t = 1, told exactly which noise is in x_1, the step should return the clean data: that noise is to be taken out, in the size that it has there, and what remains brought back to the size of the data."
-    loud = ancestral_step(eps, x_1, 1, alpha_bar, torch.ones_like(eps))
+    loud = ancestral_step(x_1, 1, eps, alpha_bar, torch.ones_like(eps))
     assert close(loud, quiet), "The last step should add no noise, since nothing comes after it that would take it out."
 
 # %%
@@ -314,11 +319,11 @@ def test_data_at_one_point_keep_to_the_forward_process(ancestral_step):
     x0 = torch.tensor([[1.0, -2.0], [0.5, 3.0]], dtype=torch.float64)
     zero, one = torch.zeros_like(x0), torch.ones_like(x0)
     for t in (2, 3, 4):
-        path = ancestral_step(zero, signal[t] * x0, t, alpha_bar, zero)
+        path = ancestral_step(signal[t] * x0, t, zero, alpha_bar, zero)
         assert close(path, signal[t - 1] * x0), "A state that is x_0 shrunk, without noise, should come back as x_0 shrunk as much as it is at t - 1."
-        fresh = ancestral_step(zero, zero, t, alpha_bar, one)
+        fresh = ancestral_step(zero, t, zero, alpha_bar, one)
         assert fresh.abs().min() > 0, "Before the last step there is something to draw: z should matter, or all walks run to the mean."
-        old = ancestral_step(one, noise[t] * one, t, alpha_bar, zero)
+        old = ancestral_step(noise[t] * one, t, one, alpha_bar, zero)
         spread = (old**2 + fresh**2).mean()
         assert spread < noise[t - 1] ** 2 + 1e-9, "Data at one point, their noise told exactly: after the step there is more noise in the states than the forward process has at t - 1. What is left of the old noise and what z adds make it up, so look at both, and at which of the chapter's two variances is meant."
         assert spread > noise[t - 1] ** 2 - 1e-9, "Data at one point, their noise told exactly: after the step there is less noise in the states than the forward process has at t - 1. What is left of the old noise and what z adds make it up, so look at both, and at whether z meets a variance or a standard deviation."
@@ -348,7 +353,7 @@ def test_it_draws_from_the_posterior_of_the_guess(ancestral_step):
             mean = share * guess + both / later * (x_t - a**0.5 * share * guess)
             left = max(variance - both**2 / later, 0.0)
             truth = mean + left**0.5 * z
-            answer = ancestral_step(eps_hat, x_t, t, alpha_bar, z)
+            answer = ancestral_step(x_t, t, eps_hat, alpha_bar, z)
             assert close(answer, truth), "The answer is not a draw from the law of x_{t-1} given x_t and the guess of x_0, as conditioning a joint Gaussian gives it."
 
 # %% [raw]
@@ -371,6 +376,8 @@ def test_it_draws_from_the_posterior_of_the_guess(ancestral_step):
 #
 # A network that answers the noise itself loses 0.
 # One that always answers 0 loses the mean square of the noise: about 1, at every time and for pictures of every size.
+#
+# It need not call `q_sample`: if it does, an error there counts here too.
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -494,7 +501,7 @@ def test_it_is_the_mean_squared_error_of_the_noise(ddpm_loss):
 # Each is sure that the other's variance is a bug.
 #
 # Who is right?
-# Say in a few sentences for which data each of the two variances is the right one and where the scans stand, why 1,000 steps hide the difference and 10 do not, and whether some other number for the variance would make the 10 steps exact.
+# Say in a few sentences for which data each of the two variances is the right one and where between these two kinds the scans lie, why 1,000 steps hide the difference and 10 do not, and whether some other number for the variance would make the 10 steps exact.
 
 # %% [raw]
 # # BEGIN SOLUTION
@@ -554,7 +561,7 @@ if check("q3"):
         with torch.no_grad():
             eps_hat = predict(x, torch.full((len(x),), t))
         z = factor * torch.randn(12, 1, 8, 8).repeat(len(factors), 1, 1, 1)
-        x = ancestral_step(eps_hat, x, t, schedule.alpha_bar, z).float()
+        x = ancestral_step(x, t, eps_hat, schedule.alpha_bar, z).float()
         states.append(x)
 
 # %%

@@ -18,7 +18,9 @@
 # Four functions, 2 points each, and a written question, 2 points: 60 to 120 minutes.
 #
 # A function is right if it has the properties that its text states; there is more than one way to write it.
-# Use torch alone, and no other module of minidiff than the cells below import.
+# Use torch and Python's standard library, and no other module of minidiff than the cells below import.
+# No function changes its arguments.
+# Before you hand the notebook in, restart it and run all of it from top to bottom: that is how it is marked.
 # `check("q1")` tells which properties hold; the marks come from those and from others that it does not show.
 # Cells that begin with `%%time` draw pictures, and are not marked.
 #
@@ -45,7 +47,7 @@ check = assignment("langevin", globals())
 # Write `ula_step(score, x, delta, z)`, which takes one step of the unadjusted Langevin algorithm from `x` and returns where it ends.
 # `z` is standard normal noise, drawn for this step, in the shape of `x`.
 #
-# There are two conventions, and both sample $p$; this is the one in which a step on flat ground is a random walk with variance $\delta$ in each coordinate.
+# There are two ways to write the same chain; this is the one in which a step on flat ground is a random walk with variance $\delta$ in each coordinate.
 # Samples of $p$ must stay samples of $p$, up to an error that vanishes faster than $\delta$.
 
 # %% [raw]
@@ -146,10 +148,10 @@ def test_for_a_gaussian_it_is_the_linear_recursion(ula_step):
 # %% [markdown]
 # ## Question 2. What the chain samples instead (2 points)
 #
-# The target is $\mathcal{N}(m, v)$ in one dimension, and a chain takes steps of ULA at a fixed $\delta$ without end.
-# Its law settles at a Gaussian, whose variance is not $v$.
+# The target is $\mathcal{N}(m, c^2)$ in one dimension, and a chain takes steps of ULA at a fixed $\delta$ without end.
+# Its law settles at a Gaussian, whose variance $V_\infty$ is not $c^2$.
 # Derive that variance, on paper, from what one step does to a variance.
-# Then write `ula_variance(var, delta)`, which returns it as a number.
+# Then write `ula_variance(c2, delta)`, which returns it as a number.
 #
 # Where the variance does not settle, return `float("inf")`; at the limit of stability itself it does not settle either.
 
@@ -157,12 +159,12 @@ def test_for_a_gaussian_it_is_the_linear_recursion(ula_step):
 # # BEGIN SOLUTION
 
 # %%
-def ula_variance(var, delta):
-    """Returns the variance that ULA with steps delta settles at for the target N(m, var)."""
+def ula_variance(c2, delta):
+    """Returns the variance that ULA with steps delta settles at for the target N(m, c^2)."""
     # BEGIN SOLUTION
-    if delta >= 4 * var:
+    if delta >= 4 * c2:
         return float("inf")
-    return var / (1 - delta / (4 * var))
+    return c2 / (1 - delta / (4 * c2))
     # END SOLUTION
 
 # %% [raw]
@@ -193,9 +195,9 @@ def test_it_has_a_limit_and_no_unit_of_length(ula_variance):
     import math
     one = float(ula_variance(1.0, 1.5))
     assert abs(float(ula_variance(9.0, 13.5)) - 9 * one) < 1e-9, "A variance and a step both nine times as large are the same chain in another unit of length: delta is measured in the unit of a variance."
-    assert math.isfinite(float(ula_variance(1.0, 3.9))) and float(ula_variance(1.0, 3.9)) > 1, "At delta = 3.9 var the chain still settles, at a variance that is finite and too large."
-    assert abs(float(ula_variance(0.7, 1.4)) - 1.4) < 1e-9, "At delta = 2 var the drift leads from anywhere to the mean in one step, so that nothing is left in the state but the mean and the noise of the last step."
-    assert float(ula_variance(0.7, 3.5)) == math.inf, "At delta = 5 var every step overshoots the mean by more than it was away from it, so the variance grows without end."
+    assert math.isfinite(float(ula_variance(1.0, 3.9))) and float(ula_variance(1.0, 3.9)) > 1, "At delta = 3.9 c^2 the chain still settles, at a variance that is finite and too large."
+    assert abs(float(ula_variance(0.7, 1.4)) - 1.4) < 1e-9, "At delta = 2 c^2 the drift leads from anywhere to the mean in one step, so that nothing is left in the state but the mean and the noise of the last step."
+    assert float(ula_variance(0.7, 3.5)) == math.inf, "At delta = 5 c^2 every step overshoots the mean by more than it was away from it, so the variance grows without end."
 
 # %%
 """ # BEGIN TEST CONFIG
@@ -206,19 +208,19 @@ def test_it_is_where_the_variance_comes_to_rest(ula_variance):
     import torch
     g = torch.Generator().manual_seed(202)
     for least in (0.05, 0.55, 0.05, 0.55):
-        var, part = torch.rand(2, generator=g, dtype=torch.float64).tolist()
-        var, part = 0.3 + 2 * var, least + 0.4 * part
-        delta = 4 * var * part
+        c2, part = torch.rand(2, generator=g, dtype=torch.float64).tolist()
+        c2, part = 0.3 + 2 * c2, least + 0.4 * part
+        delta = 4 * c2 * part
         # How steep the score is, by autograd; then 3,000 steps of the chain's variance.
-        x, std = torch.tensor([1.0, var**0.5], dtype=torch.float64).requires_grad_().unbind()
+        x, std = torch.tensor([1.0, c2**0.5], dtype=torch.float64).requires_grad_().unbind()
         law = torch.distributions.Normal(torch.zeros_like(std), std)
         (slope,) = torch.autograd.grad(law.log_prob(x), x)
         v = 0.1
         for _ in range(3000):
             v = (1 + delta / 2 * slope.item()) ** 2 * v + delta
-        assert abs(float(ula_variance(var, delta)) - v) < 1e-9 * v, "The answer is not where the variance of the chain comes to rest."
-        assert float(ula_variance(var, delta / part * (1 + part))) == float("inf"), "Beyond the limit of stability the variance grows without end."
-        assert float(ula_variance(var, 4 * var)) > 1e9, "At the limit of stability itself every step adds to the variance, so it grows without end."
+        assert abs(float(ula_variance(c2, delta)) - v) < 1e-9 * v, "The answer is not where the variance of the chain comes to rest."
+        assert float(ula_variance(c2, delta / part * (1 + part))) == float("inf"), "Beyond the limit of stability the variance grows without end."
+        assert float(ula_variance(c2, 4 * c2)) > 1e9, "At the limit of stability itself every step adds to the variance, so it grows without end."
 
 # %% [raw]
 # # END TESTS
@@ -235,7 +237,7 @@ def test_it_is_where_the_variance_comes_to_rest(ula_variance):
 # %% [markdown]
 # ## Question 3. A test that removes the error (2 points)
 #
-# A chain stands at `x`, and one step of ULA of length `delta` proposes `y`.
+# A chain stands at `x`, and one step of ULA of length `delta` proposes `y`, the chapter's $x'$.
 # Write `log_accept(log_prob, score, x, y, delta)`, which returns the logarithm of the fraction in MALA's acceptance probability, `(B,)`, one number for each chain.
 # It is not cut off at 0 yet: the chain goes to `y` where the logarithm of a uniform random number is below it, and else it stays.
 #
@@ -284,7 +286,7 @@ def test_the_way_back_has_the_opposite_sign(log_accept):
     there = log_accept(log_prob, score, x, y, 0.5)
     assert there.shape == (3,), "There should be one number for each chain: every chain decides for itself whether it moves."
     assert there.abs().min() > 0, "These pairs of points are not equally likely, so going there and coming back are not accepted alike."
-    assert close(log_accept(log_prob, score, x, x, 0.5), torch.zeros(3, dtype=torch.float64)), "To stay is to lose nothing: for y = x the fraction is 1."
+    assert close(log_accept(log_prob, score, x, x, 0.5), torch.zeros(3, dtype=torch.float64)), "To stay is to lose nothing: for y = x the fraction is 1, and its logarithm 0."
     assert close(log_accept(log_prob, score, y, x, 0.5), -there), "On the way back the fraction is upside down, so its logarithm changes sign. That needs both proposals, each with the drift of the place where it starts, and no cut at 0."
     alone = torch.cat([log_accept(log_prob, score, x[i : i + 1], y[i : i + 1], 0.5) for i in range(3)])
     assert close(alone, there), "A chain should get the same number alone as among others: a fraction belongs to one chain."
@@ -367,7 +369,7 @@ def test_as_much_mass_flows_back(log_accept):
 # Write `annealed(score_fn, x, sigmas, delta_min, n, noise)`, which runs Langevin dynamics on $q_\sigma$ from level to level and returns the last state, without the final step of Tweedie's formula.
 # `sigmas` is `(L,)`, a tensor from the largest level to the smallest; `score_fn(x, sigma)` with `sigma` of shape `(B,)` is the score of $q_\sigma$; `noise(x)` draws standard normal noise in the shape of `x`.
 #
-# At each level the chains take `n` steps of one length, each with noise of its own, and go on from where they were.
+# At each level the chains take `n` steps of one length, each with noise of its own and one question to `score_fn`, and go on from where they were.
 # Where the noise dominates, drift and noise must keep the same proportion at every level; at the last level the step is `delta_min`.
 #
 # It need not call `ula_step`: if it does, an error there counts here too.

@@ -18,7 +18,9 @@
 # Four functions, 2 points each, and a written question, 2 points: 60 to 90 minutes.
 #
 # A function is right if it has the properties that its text states; there is more than one way to write it.
-# Use torch alone, and no other module of minidiff than the cells below import.
+# Use torch and Python's standard library, and no other module of minidiff than the cells below import.
+# No function changes its arguments.
+# Before you hand the notebook in, restart it and run all of it from top to bottom: that is how it is marked.
 # `check("q1")` tells which properties hold; the marks come from those and from others that it does not show.
 # Cells that begin with `%%time` draw pictures, and are not marked.
 #
@@ -81,7 +83,7 @@ def test_it_points_from_the_noisy_sample_to_the_clean_one(kernel_score):
     along = (score * (clean - noisy)).sum(1)
     assert (along > 0).all(), "The density rises towards the clean sample, and so must the score: look at its sign."
     rest = score - along[:, None] * (clean - noisy) / (clean - noisy).square().sum(1, keepdim=True)
-    assert rest.abs().max() < 1e-9, "The kernel is round, so its score lies on the line from the noisy sample to the clean one."
+    assert rest.abs().max() < 1e-9, "The kernel is round, so its score lies on the line from the noisy sample to the clean one. Is each sample divided by its own sigma, all coordinates alike?"
 
 # %%
 """ # BEGIN TEST CONFIG
@@ -133,7 +135,8 @@ def test_it_is_the_gradient_of_the_log_density(kernel_score):
 # ## Question 2. The denoising loss (2 points)
 #
 # Write `dsm_loss(score_fn, clean, sigma, eps)`.
-# It makes the noisy samples from `clean` and the given `eps`, asks `score_fn(noisy, sigma)` about them, and compares the answer with the score of the kernel: half the squared distance, summed over all numbers of a sample, times $\sigma^2$.
+# It makes the noisy samples from `clean` and the given `eps`, asks `score_fn(noisy, sigma)` about them, and compares the answer with the score of the kernel, as in the chapter's loss for many levels with $\lambda(\sigma) = \sigma^2$.
+# It need not call `kernel_score`: if it does, an error there counts here too.
 # It returns `(B,)`, the loss of each sample.
 #
 # The weight $\sigma^2$ gives all noise levels the same scale: a network that always answers 0 should lose as much at $\sigma = 0.01$ as at $\sigma = 10$.
@@ -272,7 +275,7 @@ def test_data_at_one_point_are_found(denoise):
     sigma = torch.tensor([0.5, 1.0, 3.0], dtype=torch.float64)
     answer = denoise(lambda x, level: (point - x) / level[:, None] ** 2, noisy, sigma)
     assert answer.shape == noisy.shape, "A denoised sample has the shape of the noisy one."
-    assert close(answer[1], point), "All data lie at one point, so that point is the mean: the score leads from the noisy sample to it, and not away."
+    assert close(answer[1], point), "All data lie at one point, so that point is the mean: the score leads from the noisy sample to it, all the way, and neither half of it nor away."
     assert close(answer, point.expand(3, 2)), "At sigma = 1 the answer is right and elsewhere not: how far to go along the score is told by the variance of the noise."
 
 # %%
@@ -326,7 +329,7 @@ def test_it_is_the_posterior_mean_of_two_points(denoise):
 # ## Question 4. Why the loss does not reach zero (2 points)
 #
 # Data come from $\mathcal{N}(m, c^2 I)$ in $d$ dimensions.
-# No network, however large, can bring the mean of your `dsm_loss` at one noise level below a certain number.
+# No network, however large, can bring the expectation of your `dsm_loss` at one noise level, over fresh data and fresh noise, below a certain number.
 # Derive it, on paper, from the chapter's theorem on the denoising loss, or from the score of the noisy data.
 # Then write `loss_floor(c, sigma, d)`, which returns it as a number; `c` and `sigma` are standard deviations.
 
@@ -356,7 +359,7 @@ points: 0.5
 def test_it_falls_from_hopeless_to_nothing(loss_floor):
     low, high = loss_floor(1.0, 1e-4, 2), loss_floor(1.0, 1e4, 2)
     assert 0 <= high < 1e-6, "At very large noise a noisy sample is nearly all noise, so a network can read the noise off it: the floor should be near 0."
-    assert abs(low - 1) < 1e-6, "At very small noise nothing can be guessed, and the best answer loses what the answer 0 loses: half of the variance of eps, in each dimension."
+    assert abs(low - 1) < 1e-6, "At very small noise nothing can be guessed, and the best answer loses what the answer 0 loses: half of the variance of eps, in each dimension. Is the weight sigma^2 of dsm_loss in it?"
 
 # %%
 """ # BEGIN TEST CONFIG
@@ -365,7 +368,7 @@ points: 0.5
 def test_it_knows_no_unit_of_length(loss_floor):
     one = loss_floor(1.0, 0.5, 2)
     assert one > 0, "For data that are not at one point the floor is above zero."
-    assert abs(loss_floor(10.0, 5.0, 2) - one) < 1e-9, "Data and noise ten times as large are the same problem in another unit: only the ratio of the two can matter."
+    assert abs(loss_floor(10.0, 5.0, 2) - one) < 1e-9, "Data and noise ten times as large are the same problem in another unit: only the ratio of the two can matter. Is the weight sigma^2 of dsm_loss in it?"
     assert abs(loss_floor(1.0, 0.5, 6) - 3 * one) < 1e-9, "The dimensions of this Gaussian are independent, so three times as many have three times the floor."
 
 # %%
@@ -420,7 +423,7 @@ def test_it_is_what_the_best_score_loses(loss_floor):
 #
 # **Rubric.** ½ point: the loss is distance plus a constant, and the constant is large here.
 # ½ point: the conclusion "too small a network" does not follow.
-# ½ point: a way to find out that compares with the floor or with a known score, or looks at samples; "train longer" is none.
+# ½ point: a way to find out that compares with the floor or with a known score, or looks at what `denoise` makes of noisy points; "train longer" is none.
 # ½ point: at $\sigma = 3$ the floor is near 0, so yes, worrying.
 
 # %% [raw]

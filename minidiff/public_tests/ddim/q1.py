@@ -22,7 +22,7 @@ def test_the_law_of_the_next_level_is_right(ddim_step):
             x_s = ddim_step(noised, t, s, eps, alpha_bar, eta, z)
             assert x_s.shape == (4, 2), "The answer should have the shape of x_t."
             assert x_s.isfinite().all(), (
-                "The answer is not a number: somewhere a root is taken of what is below zero. No eta from 0 to 1 adds more variance than level s has."
+                "The answer is not a number: somewhere a root is taken of what is below zero, or something is divided by 0. No eta from 0 to 1 adds more variance than level s has."
             )
             assert close(x_s.mean(0), alpha_bar[s].sqrt() * clean), (
                 "Where the noise is predicted rightly, the mean of x_s should be as much of the clean data as is left at level s: look at how x_0 is found in x_t, and at the level to which it is brought."

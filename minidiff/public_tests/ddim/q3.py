@@ -21,6 +21,9 @@ def test_it_asks_once_a_step_at_the_cleaner_end(invert):
         return torch.tanh(x) + 1
 
     latent = invert(eps_fn, x0, [9, 6, 4, 1, 0], alpha_bar)
+    assert latent.isfinite().all(), (
+        "The answer is not a number. The walk starts at time 0, where 1 - alpha_bar is 0: what is divided by it? A step without fresh noise needs no such quotient."
+    )
     assert len(asked) == 4, (
         "Five times are four steps, and each should ask the network once: is the first step or the last left out?"
     )
@@ -57,6 +60,9 @@ def test_a_prediction_that_never_changes_makes_any_grid_exact(invert):
     x0, eps = torch.randn(2, 3, 2, generator=g, dtype=torch.float64)
     one, many = (
         invert(lambda x, t: eps, x0, times, alpha_bar) for times in ([4, 0], [4, 3, 2, 1, 0])
+    )
+    assert one.isfinite().all(), (
+        "The answer is not a number. The walk starts at time 0, where 1 - alpha_bar is 0: what is divided by it? A step without fresh noise needs no such quotient."
     )
     assert not close(one, x0), "The state should move away from the data."
     assert close(one, many), (

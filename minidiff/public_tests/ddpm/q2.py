@@ -20,6 +20,9 @@ def test_only_the_step_to_time_zero_is_certain(posterior):
         "Two things should come back, the mean and the variance."
     )
     assert answer[0].shape == x_t.shape, "The mean is a state, and has the shape of one."
+    assert answer[0].isfinite().all(), (
+        "At t = 1 the variance of x_0 given x_0 is 0: a formula that divides by it has no value there."
+    )
     assert close(answer[0], x0), (
         "From t = 1 the step ends at time 0, and what lies there is given: the mean should be x_0, whatever x_1 is."
     )

@@ -16,12 +16,12 @@ def test_the_last_step_ends_at_the_guess(ancestral_step):
     eps = torch.tensor([[0.4, 1.1], [-1.0, 0.3], [0.7, -0.6]], dtype=torch.float64)
     alpha_bar = torch.tensor([1.0, 0.64, 0.3], dtype=torch.float64)
     x_1 = 0.8 * x0 + 0.6 * eps
-    quiet = ancestral_step(eps, x_1, 1, alpha_bar, 0 * eps)
+    quiet = ancestral_step(x_1, 1, eps, alpha_bar, 0 * eps)
     assert quiet.shape == x0.shape, "A step leads from states to states of the same shape."
     assert close(quiet, x0), (
         "At t = 1, told exactly which noise is in x_1, the step should return the clean data: that noise is to be taken out, in the size that it has there, and what remains brought back to the size of the data."
     )
-    loud = ancestral_step(eps, x_1, 1, alpha_bar, torch.ones_like(eps))
+    loud = ancestral_step(x_1, 1, eps, alpha_bar, torch.ones_like(eps))
     assert close(loud, quiet), (
         "The last step should add no noise, since nothing comes after it that would take it out."
     )
@@ -37,15 +37,15 @@ def test_data_at_one_point_keep_to_the_forward_process(ancestral_step):
     x0 = torch.tensor([[1.0, -2.0], [0.5, 3.0]], dtype=torch.float64)
     zero, one = (torch.zeros_like(x0), torch.ones_like(x0))
     for t in (2, 3, 4):
-        path = ancestral_step(zero, signal[t] * x0, t, alpha_bar, zero)
+        path = ancestral_step(signal[t] * x0, t, zero, alpha_bar, zero)
         assert close(path, signal[t - 1] * x0), (
             "A state that is x_0 shrunk, without noise, should come back as x_0 shrunk as much as it is at t - 1."
         )
-        fresh = ancestral_step(zero, zero, t, alpha_bar, one)
+        fresh = ancestral_step(zero, t, zero, alpha_bar, one)
         assert fresh.abs().min() > 0, (
             "Before the last step there is something to draw: z should matter, or all walks run to the mean."
         )
-        old = ancestral_step(one, noise[t] * one, t, alpha_bar, zero)
+        old = ancestral_step(noise[t] * one, t, one, alpha_bar, zero)
         spread = (old**2 + fresh**2).mean()
         assert spread < noise[t - 1] ** 2 + 1e-09, (
             "Data at one point, their noise told exactly: after the step there is more noise in the states than the forward process has at t - 1. What is left of the old noise and what z adds make it up, so look at both, and at which of the chapter's two variances is meant."

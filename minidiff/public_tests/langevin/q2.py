@@ -31,11 +31,11 @@ def test_it_has_a_limit_and_no_unit_of_length(ula_variance):
         "A variance and a step both nine times as large are the same chain in another unit of length: delta is measured in the unit of a variance."
     )
     assert math.isfinite(float(ula_variance(1.0, 3.9))) and float(ula_variance(1.0, 3.9)) > 1, (
-        "At delta = 3.9 var the chain still settles, at a variance that is finite and too large."
+        "At delta = 3.9 c^2 the chain still settles, at a variance that is finite and too large."
     )
     assert abs(float(ula_variance(0.7, 1.4)) - 1.4) < 1e-09, (
-        "At delta = 2 var the drift leads from anywhere to the mean in one step, so that nothing is left in the state but the mean and the noise of the last step."
+        "At delta = 2 c^2 the drift leads from anywhere to the mean in one step, so that nothing is left in the state but the mean and the noise of the last step."
     )
     assert float(ula_variance(0.7, 3.5)) == math.inf, (
-        "At delta = 5 var every step overshoots the mean by more than it was away from it, so the variance grows without end."
+        "At delta = 5 c^2 every step overshoots the mean by more than it was away from it, so the variance grows without end."
     )

@@ -28,7 +28,7 @@ def test_the_way_back_has_the_opposite_sign(log_accept):
         "These pairs of points are not equally likely, so going there and coming back are not accepted alike."
     )
     assert close(log_accept(log_prob, score, x, x, 0.5), torch.zeros(3, dtype=torch.float64)), (
-        "To stay is to lose nothing: for y = x the fraction is 1."
+        "To stay is to lose nothing: for y = x the fraction is 1, and its logarithm 0."
     )
     assert close(log_accept(log_prob, score, y, x, 0.5), -there), (
         "On the way back the fraction is upside down, so its logarithm changes sign. That needs both proposals, each with the drift of the place where it starts, and no cut at 0."

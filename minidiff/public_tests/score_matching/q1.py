@@ -24,7 +24,7 @@ def test_it_points_from_the_noisy_sample_to_the_clean_one(kernel_score):
     )
     rest = score - along[:, None] * (clean - noisy) / (clean - noisy).square().sum(1, keepdim=True)
     assert rest.abs().max() < 1e-09, (
-        "The kernel is round, so its score lies on the line from the noisy sample to the clean one."
+        "The kernel is round, so its score lies on the line from the noisy sample to the clean one. Is each sample divided by its own sigma, all coordinates alike?"
     )
 
 

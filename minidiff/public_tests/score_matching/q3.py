@@ -18,7 +18,7 @@ def test_data_at_one_point_are_found(denoise):
     answer = denoise(lambda x, level: (point - x) / level[:, None] ** 2, noisy, sigma)
     assert answer.shape == noisy.shape, "A denoised sample has the shape of the noisy one."
     assert close(answer[1], point), (
-        "All data lie at one point, so that point is the mean: the score leads from the noisy sample to it, and not away."
+        "All data lie at one point, so that point is the mean: the score leads from the noisy sample to it, all the way, and neither half of it nor away."
     )
     assert close(answer, point.expand(3, 2)), (
         "At sigma = 1 the answer is right and elsewhere not: how far to go along the score is told by the variance of the noise."
