@@ -121,7 +121,7 @@ def visit(context, path):
         page.wide[width] = tab.evaluate(WIDE)
         for theme in THEMES:
             tab.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
-            if path.relative_to(HTML).parts[0] in ("book", "assignments"):
+            if {HTML / "book", HTML / "assignments"} & set(path.parents):
                 name = "-".join(path.relative_to(HTML).with_suffix("").parts[1:])
                 shot = SHOTS / f"{name}-{width}-{theme}.png"
                 tab.screenshot(path=shot, full_page=True, style="* {transition: none !important}")
