@@ -282,8 +282,11 @@ def attacks(folder: Path, port: int = 9) -> dict[str, Attack]:
     shown = "import sys\nframe = sys._getframe()\nwhile frame.f_back: frame = frame.f_back\n"
     shown += "return list(frame.f_locals.values()) + list(frame.f_globals.values())"
     add("the frames", blank, NONE, answering(shown))
-    for name, text in FORGERIES.items():
-        add(f"forged: {name}", blank, NONE, FORGE, answering(f"{text}\nreturn True"))
+    for start in range(0, len(FORGERIES), len(NAMES)):  # one for each question
+        some = dict(list(FORGERIES.items())[start : start + len(NAMES)])
+        bodies = zip(some.values(), NAMES, strict=True)
+        functions = [answering(f"{text}\nreturn True", question) for text, question in bodies]
+        add(f"forged: {', '.join(some)}", blank, NONE, FORGE, *functions)
     add("forged in cells", blank, NONE, FORGE, *FORGERIES.values())
     # The machine.
     add("a search for the tests", right, FULL, first=SEARCH, note="found 0 secrets")

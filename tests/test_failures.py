@@ -79,8 +79,9 @@ def test_a_line_that_has_changed_is_said():
 
 
 @pytest.mark.slow
-def test_every_bug_is_seen_by_the_test_that_is_named_for_it():
-    assert failures.check(FAILURES) == []
+def test_bugs_are_seen_by_the_tests_that_are_named_for_them():
+    """Every third here; `make mutants` asks all."""
+    assert failures.check(FAILURES[::3]) == []
 
 
 @pytest.mark.slow
