@@ -33,6 +33,13 @@ def rendered():
     return sorted(path for path in paths if HTML / "_static" not in path.parents)
 
 
+def looked_at():
+    """Returns the pages; of the listings of code, which are all alike, the first alone."""
+    pages = rendered()
+    listings = [path for path in pages if HTML / "_modules" in path.parents]
+    return [path for path in pages if path not in listings[1:]]
+
+
 def chapters():
     return sorted((HTML / "book").glob("[0-9][0-9]-*.html"))
 

@@ -220,7 +220,7 @@ def test_no_attack_gains_a_mark_and_nothing_is_left_behind(folder, tmp_path, box
         (tmp_path / "in" / f"{number}.ipynb").write_bytes(attack.content)
     start = time.monotonic()
     limits = ["--cell", "8", "--call", "3", "--whole", "60"]
-    command = ["grade", folder, tmp_path / "in", "-o", tmp_path / "out", "-j", "2", *limits]
+    command = ["grade", folder, tmp_path / "in", "-o", tmp_path / "out", "-j", "3", *limits]
     run(*command, cwd=tmp_path)
     assert time.monotonic() - start < 30 * len(attacks)
     grades, wrong = rows(tmp_path / "out/grades.csv"), {}

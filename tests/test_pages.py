@@ -20,6 +20,7 @@ from browser import (
     THEMES,
     WIDTHS,
     chromium,
+    looked_at,
     missing,
     rendered,
     report,
@@ -134,9 +135,7 @@ def visit(context, path):
 @pytest.fixture(scope="module")
 def pages(context):
     shutil.rmtree(SHOTS, ignore_errors=True)
-    listings = [path for path in rendered() if HTML / "_modules" in path.parents]
-    seen = set(rendered()) - set(listings[1:])  # listings of code are alike; all are crawled
-    return {path: visit(context, path) for path in sorted(seen)}
+    return {path: visit(context, path) for path in looked_at()}
 
 
 def test_no_request_to_another_host(pages):

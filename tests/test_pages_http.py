@@ -13,7 +13,7 @@ from browser import (
     PATIENCE,
     chapters,
     chromium,
-    rendered,
+    looked_at,
     report,
     served,
     wait_for_maths,
@@ -68,7 +68,7 @@ def visit(browser, address, page):
 @pytest.fixture(scope="module")
 def visits():
     with served() as address, chromium() as browser:
-        seen = {p: visit(browser, address, p.relative_to(HTML).as_posix()) for p in rendered()}
+        seen = {p: visit(browser, address, p.relative_to(HTML).as_posix()) for p in looked_at()}
     write_report({path.relative_to(HTML).as_posix(): found for path, found in seen.items()})
     return seen
 
