@@ -199,7 +199,7 @@ class Records:
                     )
         return marks
 
-    def publish(self, pages_too: bool = True) -> None:
+    def publish(self) -> None:
         """Writes what follows from the records and the marks given by hand."""
         hand = self.by_hand()
         asked = list(self.assignment.written)
@@ -222,14 +222,13 @@ class Records:
             total = f"{sum(map(float, got.values())):g}" if all(got.values()) else ""
             rows.append([student, *got.values(), total, str(len(record["notes"]) or "")])
         self._write_csv("grades.csv", header, rows)
-        if pages_too:
-            for student in self.records:
-                marks = hand[student]
-                page = pages.feedback(self.assignment, student, self.records[student], marks)
-                write_atomically(self.folder / "feedback" / f"{student}.html", page.encode())
-            answers = {student: record["written"] for student, record in self.records.items()}
-            page = pages.written(self.assignment, answers)
-            write_atomically(self.folder / "written.html", page.encode())
+        for student in self.records:
+            marks = hand[student]
+            page = pages.feedback(self.assignment, student, self.records[student], marks)
+            write_atomically(self.folder / "feedback" / f"{student}.html", page.encode())
+        answers = {student: record["written"] for student, record in self.records.items()}
+        page = pages.written(self.assignment, answers)
+        write_atomically(self.folder / "written.html", page.encode())
 
     def _write_csv(self, name: str, header: list[str], rows: list[list[str]]) -> None:
         text = io.StringIO()

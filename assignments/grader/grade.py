@@ -298,7 +298,7 @@ def mark(content: bytes, assignment: Assignment, limits: Limits, unsafe: bool) -
         "submission": digest(content),
         "tests": assignment.digest,
         "questions": {},
-        "written": {},
+        "written": "",
         "notes": [],
     }
     try:
