@@ -144,3 +144,11 @@ def test_code_cells_are_short(path):
 def test_a_chapter_is_a_chapter_long(path):
     text = TEX.sub("", ledger.CODE.sub("", ledger.text_of(path)))
     assert 1500 <= len(re.findall(r"\b[A-Za-z][\w'-]*", text)) <= 3500
+
+
+def test_the_bibliography_lists_what_is_cited():
+    text = "\n".join(ledger.text_of(path) for path in TEXTS)
+    roles = re.findall(r"\{cite[a-z:]*\}`([^`]+)`", text)
+    cited = {key.strip() for keys in roles for key in keys.split(",")}
+    listed = re.findall(r"(?m)^@\w+\{([^,]+),", (BOOK / "references.bib").read_text("utf-8"))
+    assert sorted(listed) == sorted(cited)
