@@ -283,6 +283,23 @@ def test_play_plays_and_starts_paused(context, pages):
         assert int(slider.input_value()) > 0
 
 
+def test_a_network_is_loaded_on_a_click(context):
+    """And not before: it is a file beside the pages."""
+    tab = context.new_page()
+    requests, errors = watch(tab)
+    tab.goto((HTML / "book/04-ddim.html").as_uri())
+    wait_for_maths(tab)
+    offer = tab.get_by_role("button", name="Load the network")
+    for loaded in (0, 1):
+        networks = [r.url for r in requests if "/_static/told-" in r.url]
+        assert len(networks) == loaded and errors == []
+        if not loaded:
+            offer.click()
+            tab.locator(".minidiff-live canvas").wait_for()
+    assert networks[0].startswith(HTML.as_uri())
+    tab.close()
+
+
 def test_reduced_motion_is_honoured(context, pages):
     for player in players(context, pages, reduced_motion="reduce"):
         scroll = "getComputedStyle(document.documentElement).scrollBehavior"

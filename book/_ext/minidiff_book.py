@@ -5,6 +5,7 @@ become links, and a line says which chapters use or derive what it documents.
 """
 
 import ast
+import hashlib
 import importlib.util
 import json
 import pkgutil
@@ -88,6 +89,28 @@ def mend_list(
     """Makes the bibliography a list of list items; docutils gives them a role that is obsolete."""
     if "body" in context:
         context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
+
+
+def move_out(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Moves what a page needs on a click alone into files, and leaves their addresses.
+
+    That is JSON which ``viz/live.js`` then loads, as a script: other files a page may not read
+    where it is opened from disk.
+    """
+
+    def move(found: re.Match[str]) -> str:
+        content = f"document.currentScript.told = {found[2]};\n"
+        key = hashlib.sha256(content.encode()).hexdigest()[:12]
+        file = Path(app.outdir) / "_static" / f"told-{key}.js"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content, encoding="utf-8")
+        return f'{found[1]}"{context["pathto"](f"_static/{file.name}", 1)}">{found[3]}'
+
+    if "body" in context:
+        told = r'(<script type="application/json" data-onclick=)"">(.*?)(</script>)'
+        context["body"] = re.sub(told, move, context["body"], flags=re.DOTALL)
 
 
 def drop_icon_font(app: Sphinx, error: Exception | None) -> None:
@@ -186,6 +209,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("html-page-context", add_colab_label, priority=502)
     app.connect("html-page-context", drop_unused, priority=900)
     app.connect("html-page-context", mend_list)
+    app.connect("html-page-context", move_out)
     app.connect("build-finished", drop_icon_font)
     app.connect("autodoc-process-docstring", keep_bars)
     app.connect("autodoc-process-docstring", lead_to_the_book)

@@ -18,7 +18,7 @@ a cell. Its HTML asks no other file or host for anything::
 This is the only package here that imports matplotlib, and nothing below it imports this one.
 """
 
-from minidiff.viz.live import live_points
+from minidiff.viz.live import live_images, live_points
 from minidiff.viz.picture import Picture, images, show
 from minidiff.viz.player import play_figures, play_images, play_points
 from minidiff.viz.style import PALETTE, use_style
@@ -27,6 +27,7 @@ __all__ = [
     "PALETTE",
     "Picture",
     "images",
+    "live_images",
     "live_points",
     "play_figures",
     "play_images",

@@ -1,16 +1,13 @@
-"""A trained network that runs in the reader's browser.
+"""Trained networks that run in the reader's browser.
 
-Like a player it is plain HTML with its data and ``live.js``, and needs no kernel, no library and
-no network connection; but its frames are not stored, they are computed while the reader watches.
+Like a player a live sampler is plain HTML with its data and scripts, and needs no kernel, no
+library and no network connection; but its frames are not stored, they are computed while the
+reader watches. ``nets.js`` holds the networks, ``live.js`` the sampler and the page.
 """
 
 import base64
 import copy
-import html
-import json
-import math
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Any
 
 import torch
@@ -18,14 +15,14 @@ from torch import Tensor
 
 from minidiff import _validate as check
 from minidiff.forward import eps_fn, noise_level
-from minidiff.nets import MLP
+from minidiff.nets import MLP, UNet
 from minidiff.sampling import last, sample
 from minidiff.schedule import Schedule
-from minidiff.viz import picture, player
+from minidiff.viz import parts, picture
 from minidiff.viz.picture import Picture
 from minidiff.viz.style import PALETTE
 
-_POINTS = 600  # that move, here and in live.js
+_POINTS = 600  # that move
 _STEPS = (1, 2, 3, 5, 10, 20, 50, 100)
 _RANGES = {  # name: (least, greatest, step, at first)
     "steps": (0, len(_STEPS) - 1, 1, _STEPS.index(20)),
@@ -74,82 +71,134 @@ def live_points(
             f"net: expected one of 2 dimensions and {len(clouds)} classes, a class for each of "
             f"clouds, got one of {net.dim} dimensions and {net.classes} classes"
         )
+    rounded = _rounded(net)
+    check.integer("schedule.T", schedule.T, max(_STEPS))
+    for name, cloud in clouds.items():
+        parts.check_points(f"clouds[{name!r}]", cloud, "M", "2")
+    parts.check_limits(limits)
+
+    end, first = _sample(rounded, schedule, _POINTS, 2), next(iter(clouds.values()))
+    paths = [parts.dots(cloud, limits) for cloud in clouds.values()]
+    moving = parts.moving(PALETTE["model"], parts.dots(end, limits))
+    body = parts.square(alt, paths[0], moving) + _controls(list(clouds))
+    told = _told(rounded, schedule) | {"net": "MLP", "shape": [1, _POINTS, 2]}
+    page = _html(body + parts.data(told | {"clouds": paths, "limits": limits}), caption)
+    still = parts.square_png(end, [PALETTE["model"]] * _POINTS, first, limits)
+    return Picture(page, still, alt)
+
+
+def live_images(
+    net: UNet,
+    schedule: Schedule,
+    labels: Sequence[str],
+    alt: str,
+    *,
+    size: tuple[int, int],
+    n: int = 8,
+    cols: int = 4,
+    caption: str | None = None,
+) -> Picture:
+    """Lets the reader sample images with a network, on the page itself, once it is asked for.
+
+    As ``live_points``, for a grid of images that are all told one label. Such a network is large,
+    so it does not run before a button is pressed; the book's pages do not even load it before.
+    Until then, and without a script, there is the end of a walk of 50 steps, told the first label.
+
+    Args:
+        net: Trained to predict v, with a class for each of ``labels``; its weights are rounded to
+            float16. It works on whole images alone: no other image and no patches.
+        schedule: The noise schedule to walk down, T >= 100.
+        labels: The name of each label.
+        alt: What there is to see.
+        size: Height and width of an image, >= 4.
+        n: The number of images.
+        cols: Images in a row.
+        caption: Plain text below the picture.
+
+    Raises:
+        TypeError: ``n``, ``cols`` or an entry of ``size`` is not an int.
+        ValueError: ``net`` has not a class for each label, other channels than 1 or 3, patches or
+            a conditioning image, float16 cannot hold its weights, ``schedule`` has fewer than 100
+            steps, ``n``, ``cols`` or ``size`` is too small, or ``alt`` is empty.
+
+    Source: Ho & Salimans 2022 for the guidance.
+    """
+    is_plain = net.patch == 1 and net.image_channels == 0 and net.channels in (1, 3)
+    if not is_plain or net.classes != len(labels):
+        raise ValueError(
+            f"net: expected one of {len(labels)} classes, a class for each of labels, 1 or 3 "
+            "channels, no image_channels and patch 1, "
+            f"got one of {net.classes} classes, {net.channels} channels, "
+            f"{net.image_channels} image_channels and patch {net.patch}"
+        )
+    rounded = _rounded(net)
+    check.integer("schedule.T", schedule.T, max(_STEPS))
+    check.integer("n", n, 1)
+    for side in size:
+        check.integer("size", side, 4)
+
+    end = _sample(rounded, schedule, n, net.channels, *size)
+    png = picture.image_grid(end, cols)
+    scale = parts.WIDTH / picture.width(png)
+    kilobytes = sum(x.numel() for x in rounded.state_dict().values()) * 2 / 1000
+    button = parts.button(f"Load the network ({kilobytes:.0f} kB)")
+    offer = '<div class="offer" aria-live="polite" style="display:none;margin-top:.5em">'
+    body = picture.image_html(png, alt, scale, -(-n // cols), cols, None, None)
+    body += f"{offer}{button}</div>{_controls(labels)}"
+    told = _told(rounded, schedule) | {"net": "UNet", "shape": [n, *size, net.channels]}
+    page = _html(body + parts.data(told | {"cols": cols}, ' data-onclick=""'), caption)
+    return Picture(page, picture.enlarge(png, scale), alt)
+
+
+_Net = MLP | UNet
+
+
+def _rounded(net: _Net) -> _Net:
+    """Returns a copy with the weights that the page will have."""
     state = {name: x.detach().cpu().half() for name, x in net.state_dict().items()}
     wrong = [name for name, x in state.items() if not x.isfinite().all()]
     if wrong:
         raise ValueError(f"net: expected weights that float16 can hold, got others in {wrong[0]}")
-    check.integer("schedule.T", schedule.T, max(_STEPS))
-    for name, cloud in clouds.items():
-        player._check_points(f"clouds[{name!r}]", cloud, "M", "2")
-    low, high = limits
-    if not (low < high and math.isfinite(high - low)):
-        raise ValueError(f"limits: expected (low, high) with low < high, got {limits!r}")
-
     rounded = copy.deepcopy(net).cpu().float().eval()
     rounded.load_state_dict(state)
-    end, first = _sample(rounded, schedule), next(iter(clouds.values()))
-    paths = [player._path(cloud, low, high) for cloud in clouds.values()]
-    body = (
-        f'<svg viewBox="0 0 {player._BOX} {player._BOX}" role="img" '
-        f'aria-label="{html.escape(alt)}" style="display:block;width:100%;'
-        f"max-width:{player._WIDTH}px;height:auto;fill:none;stroke-width:{player._POINT};"
-        'stroke-linecap:round"><path d="M1 1h998v998h-998z" '
-        'style="stroke:currentColor;stroke-width:2;opacity:.4"/>'
-        f'<path class="cloud" stroke="{PALETTE["data"]}" opacity="{player._FAINT}" '
-        f'd="{paths[0]}"/><path class="frame" stroke="{PALETTE["model"]}" '
-        f'd="{player._path(end, low, high)}"/></svg>'
-    )
-    told = {"clouds": paths, "walks": _walks(schedule), "limits": limits} | _packed(state)
-    told["frequencies"] = net.level.frequencies.tolist()
-    script = resources.files(__package__).joinpath("live.js").read_text(encoding="utf-8")
-    page = picture.figure_html(
-        f'<div class="minidiff-live">{body}{_controls(list(clouds))}'
-        f'<script type="application/json">{json.dumps(told, separators=(",", ":"))}</script>'
-        f"<script>{script}</script></div>",
-        caption,
-    )
-    still = player._still(end, [PALETTE["model"]] * _POINTS, first, limits)
-    return Picture(page, still, alt)
+    return rounded
 
 
-def _sample(net: MLP, schedule: Schedule) -> Tensor:
-    """Returns where points end that are told the first label: DDIM, eta = 0, 50 steps."""
-    start = torch.randn(_POINTS, 2, generator=torch.Generator().manual_seed(0))
-    first = eps_fn(net, schedule, label=torch.zeros(_POINTS, dtype=torch.int64))
+def _sample(net: _Net, schedule: Schedule, *shape: int) -> Tensor:
+    """Returns the end of a walk that is told the first label: DDIM, eta = 0, 50 steps."""
+    start = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    first = eps_fn(net, schedule, label=torch.zeros(len(start), dtype=torch.int64))
     return last(sample(first, start, schedule, schedule.grid(50)))
 
 
-def _walks(schedule: Schedule) -> list[list[tuple[int, float]]]:
-    """Returns the time and the level of each state, for each number of steps."""
-    level = noise_level(schedule.alpha_bar).tolist()
-    return [[(t, level[t]) for t in schedule.grid(n)] for n in _STEPS]
+def _told(net: _Net, schedule: Schedule) -> dict[str, Any]:
+    """Returns names and shapes of a network's tensors, and all their numbers in base64.
 
-
-def _packed(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Returns names and shapes of a network's tensors, and all their numbers in base64."""
-    shapes = [(name, len(x), x[0].numel()) for name, x in state.items()]
-    content = b"".join(x.numpy().astype("<f2").tobytes() for x in state.values())
-    return {"shapes": shapes, "weights": base64.b64encode(content).decode()}
+    And the time and the level of each state, for each number of steps.
+    """
+    level, state = noise_level(schedule.alpha_bar).tolist(), net.state_dict()
+    content = b"".join(x.half().numpy().astype("<f2").tobytes() for x in state.values())
+    return {
+        "shapes": [(name, len(x), x[0].numel()) for name, x in state.items()],
+        "weights": base64.b64encode(content).decode(),
+        "frequencies": net.level.frequencies.tolist(),
+        "walks": [[(t, level[t]) for t in schedule.grid(steps)] for steps in _STEPS],
+    }
 
 
 def _controls(labels: Sequence[str]) -> str:
-    """Returns what the reader can set; the script shows it."""
-    keys, row = player._OWN_KEYS, '<output style="grid-column:3;min-width:11ch">{}</output>'
-    slider = (
-        f'<input type="range" {keys} aria-label="{{}}" min="{{}}" max="{{}}" step="{{}}" '
-        'value="{}" autocomplete="off" style="grid-column:2;width:100%;min-width:0;margin:0">'
+    """Returns what the reader can set."""
+    row = '<output style="grid-column:3;min-width:11ch"></output>'
+    play, again = parts.button("Play"), parts.button("New noise")
+    ranges = [parts.slider(name, *numbers) + row for name, numbers in _RANGES.items()]
+    return parts.controls(
+        "Sampler",
+        "auto",
+        f"{play}{parts.slider('t', 0, 1)}{row}"
+        f"{again}{parts.choice('label', labels)}{row}{''.join(ranges)}",
     )
-    chosen = "".join(f"<option>{html.escape(name)}</option>" for name in labels)
-    return (
-        '<div class="controls" role="group" aria-label="Sampler" style="display:none;'
-        "grid-template-columns:auto 1fr auto;gap:.5em .75em;align-items:center;"
-        f'max-width:{player._WIDTH}px;margin-top:.5em">'
-        f'<button type="button" {keys}>Play</button>{slider.format("t", 0, 1, 1, 0)}'
-        f'{row.format("")}<button type="button" {keys}>New noise</button>'
-        f'<select {keys} aria-label="data" autocomplete="off" style="min-width:0;font:inherit">'
-        f"{chosen}</select>{row.format('')}"
-        + "".join(
-            slider.format(name, *numbers) + row.format("") for name, numbers in _RANGES.items()
-        )
-        + "</div>"
-    )
+
+
+def _html(body: str, caption: str | None) -> str:
+    script = parts.script("nets.js", "live.js")
+    return picture.figure_html(f'<div class="minidiff-live">{body}{script}</div>', caption)

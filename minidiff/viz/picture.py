@@ -108,7 +108,7 @@ def images(
     return Picture(figure_html(body, caption), enlarge(png, scale), alt)
 
 
-# Shared with player.py.
+# Shared with the other modules here.
 
 
 def figure_svg(fig: Figure, alt: str) -> str:
@@ -170,6 +170,11 @@ def image_grid(x: Tensor, cols: int) -> bytes:
     return _png(Image.fromarray(x[:-gap, :-gap].contiguous().numpy()))
 
 
+def width(png: bytes) -> int:
+    """Returns the pixels in a row of a PNG."""
+    return Image.open(io.BytesIO(png)).width
+
+
 def enlarge(png: bytes, scale: float) -> bytes:
     """Returns the PNG at the size at which the page shows it."""
     image = Image.open(io.BytesIO(png))
@@ -205,7 +210,7 @@ def image_html(
         cell.format(i, 1, left, html.escape(title))
         for i, title in enumerate(row_titles or (), start=2)
     )
-    width = Image.open(io.BytesIO(png)).width * scale
+    column = width(png) * scale / cols
     # The page's own rules for images (dimmed and on white in the dark) are for photographs.
     style = (
         f"grid-area:2 / 2 / span {rows} / span {cols};display:block;width:100%;height:auto;"
@@ -213,7 +218,7 @@ def image_html(
     )
     return (
         '<div style="display:grid;justify-content:start;line-height:1.3;'
-        f"grid-template-columns:auto repeat({cols},minmax(0,{width / cols:g}px));"
+        f"grid-template-columns:auto repeat({cols},minmax(0,{column:g}px));"
         f'grid-template-rows:auto repeat({rows},1fr)">'
         f'{titles}<img alt="{html.escape(alt)}" src="{data_uri(png)}" style="{style}"></div>'
     )

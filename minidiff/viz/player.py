@@ -6,10 +6,8 @@ starts paused, and where a reader asks for reduced motion its button takes one s
 """
 
 import html
-import json
 import math
 from collections.abc import Mapping, Sequence
-from importlib import resources
 
 import matplotlib.pyplot as plt
 import torch
@@ -17,15 +15,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from minidiff import _validate as check
-from minidiff.viz import picture
+from minidiff.viz import parts, picture
 from minidiff.viz.picture import Picture
 from minidiff.viz.style import PALETTE
-
-_BOX = 1000  # the side of the square in which points have integer coordinates
-_POINT = 12  # their diameter
-_FAINT = 0.6  # the opacity of what stays
-_WIDTH = 420  # the square's side in CSS pixels
-_OWN_KEYS = 'data-lm-suppress-shortcuts="true"'  # or JupyterLab would take the arrow keys
 
 
 def play_images(
@@ -100,14 +92,12 @@ def play_points(
             a coordinate is not finite, ``axes`` does not fit ``frames``, ``limits`` are not
             increasing, or ``alt`` is empty.
     """
-    _check_points("frames", frames, "F", "N", "2")
+    parts.check_points("frames", frames, "F", "N", "2")
     _check_axes(axes, len(frames))
     n = frames.shape[1]
     background = frames.new_zeros(0, 2) if background is None else background
-    _check_points("background", background, "M", "2")
-    low, high = limits
-    if not (low < high and math.isfinite(high - low)):
-        raise ValueError(f"limits: expected (low, high) with low < high, got {limits!r}")
+    parts.check_points("background", background, "M", "2")
+    parts.check_limits(limits)
     colors = list(PALETTE.values())
     if color is None:
         color = torch.full((n,), list(PALETTE).index("model"))
@@ -116,20 +106,10 @@ def play_points(
     check.index("color", color, 0, len(colors) - 1)
 
     classes = sorted(set(color.tolist()))
-    paths = [[_path(frame[color == k], low, high) for k in classes] for frame in frames]
-    slots = "".join(
-        f'<path class="frame" stroke="{colors[k]}" d="{path}"/>'
-        for k, path in zip(classes, paths[0], strict=True)
-    )
-    body = (
-        f'<svg viewBox="0 0 {_BOX} {_BOX}" role="img" aria-label="{html.escape(alt)}" '
-        f'style="display:block;width:100%;max-width:{_WIDTH}px;height:auto;fill:none;'
-        f'stroke-width:{_POINT};stroke-linecap:round">'
-        f'<path d="M1 1h998v998h-998z" style="stroke:currentColor;stroke-width:2;opacity:.4"/>'
-        f'<path stroke="{PALETTE["data"]}" opacity="{_FAINT}" d="{_path(background, low, high)}"/>'
-        f"{slots}</svg>"
-    )
-    still = _still(frames[0], [colors[k] for k in color.tolist()], background, limits)
+    paths = [[parts.dots(frame[color == k], limits) for k in classes] for frame in frames]
+    slots = [parts.moving(colors[k], path) for k, path in zip(classes, paths[0], strict=True)]
+    body = parts.square(alt, parts.dots(background, limits), "".join(slots))
+    still = parts.square_png(frames[0], [colors[k] for k in color.tolist()], background, limits)
     return Picture(_player_html(body, axes, paths, caption), still, alt)
 
 
@@ -173,43 +153,6 @@ def _check_axes(axes: Mapping[str, Sequence[object]], frames: int) -> None:
         raise ValueError(f"axes: expected a value for each of {frames} frames, got {sizes}")
 
 
-def _check_points(name: str, x: Tensor, *axes: str) -> None:
-    check.floating(name, x)
-    if x.ndim != len(axes) or x.shape[-1] != 2:
-        raise ValueError(f"{name}: expected shape ({', '.join(axes)}), got {check.describe(x)}")
-    if not x.isfinite().all():
-        bad = int((~x.isfinite()).sum())
-        raise ValueError(f"{name}: expected finite coordinates, got {bad} that are not")
-
-
-def _path(points: Tensor, low: float, high: float) -> str:
-    """Returns (n, 2) as an SVG path of dots: about 8 characters a point."""
-    x = (points.detach().cpu().double() - low) / (high - low)
-    x = x[((0 <= x) & (x <= 1)).all(dim=1)]
-    x[:, 1] = 1 - x[:, 1]  # SVG's y points down
-    at, path = (0, 0), []
-    # A dot is a line of length 0 with round ends. Sorted, so that the moves between are short.
-    for to in sorted({(i, j) for i, j in (x * _BOX).round().int().tolist()}):
-        path.append(f"m{to[0] - at[0]}{to[1] - at[1]:+d}h0")
-        at = to
-    return "".join(path)
-
-
-def _still(
-    points: Tensor, colors: Sequence[str], background: Tensor, limits: tuple[float, float]
-) -> bytes:
-    """Returns the first frame as a PNG."""
-    fig = plt.figure(figsize=(_WIDTH / 96, _WIDTH / 96), layout="none")
-    ax = fig.add_axes((0.01, 0.01, 0.98, 0.98), xlim=limits, ylim=limits, xticks=[], yticks=[])
-    size = (72 / 96 * _WIDTH * _POINT / _BOX) ** 2
-    for x, color, alpha in ((background, PALETTE["data"], _FAINT), (points, colors, 1.0)):
-        i, j = x.detach().cpu().T.numpy()
-        ax.scatter(i, j, s=size, c=color, alpha=alpha, linewidths=0)
-    png = picture.figure_png(fig)
-    plt.close(fig)
-    return png
-
-
 def _player_html(
     body: str,
     axes: Mapping[str, Sequence[object]],
@@ -218,26 +161,17 @@ def _player_html(
 ) -> str:
     """Puts controls below the first frame, and the other frames where the script finds them."""
     words = {name: [str(value) for value in values] for name, values in axes.items()}
-    data = json.dumps({"axes": list(words.items()), "frames": frames}, separators=(",", ":"))
-    data = data.replace("<", r"\u003c")  # so that no text can end the script element
-    script = resources.files(__package__).joinpath("player.js").read_text(encoding="utf-8")
     rows = []
     for name, values in words.items():
         longest = len(name) + 3 + max(map(len, values))
         first = html.escape(f"{name} = {values[0]}")
         rows.append(
-            f'<input type="range" {_OWN_KEYS} aria-label="{html.escape(name)}" min="0" '
-            f'max="{len(values) - 1}" value="0" autocomplete="off" '
-            'style="grid-column:2;width:100%;min-width:0;margin:0">'
-            f'<output style="min-width:{longest}ch">{first}</output>'
+            parts.slider(name, 0, len(values) - 1)
+            + f'<output style="min-width:{longest}ch">{first}</output>'
         )
+    controls = parts.controls("Frames", "5em", parts.button("Play") + "".join(rows))
+    data = parts.data({"axes": list(words.items()), "frames": frames})
     return picture.figure_html(
-        f'<div class="minidiff-player">{body}'
-        '<div class="controls" role="group" aria-label="Frames" style="display:none;'
-        "grid-template-columns:5em 1fr auto;gap:.5em .75em;align-items:center;"
-        f'max-width:{_WIDTH}px;margin-top:.5em">'
-        f'<button type="button" {_OWN_KEYS}>Play</button>{"".join(rows)}</div>'
-        f'<script type="application/json">{data}</script>'
-        f"<script>{script}</script></div>",
+        f'<div class="minidiff-player">{body}{controls}{data}{parts.script("player.js")}</div>',
         caption,
     )
