@@ -26,13 +26,17 @@ DEFINITIONS = {
         "introduces the scales"
     ),
     r"x_u = (1 - u) x_0 + u \epsilon": "introduces the line",
-    r"w(x, u) = \mathbb{E}[\epsilon - x_0 \mid x_u = x]": "introduces w",
+    r"\xi(x, u) = \mathbb{E}[\epsilon - x_0 \mid x_u = x]": "introduces the velocity",
     r"u \in [0, 1]": "the range of a parameter",
-    r"y = \bar x + (\varsigma' - \varsigma) \hat\epsilon(\bar x, \varsigma)": "introduces y",
-    r"y = \bar x + (m - \varsigma) \hat\epsilon(\bar x, \varsigma)": "introduces y",
-    r"m = \sqrt{\varsigma \varsigma'}": "introduces m",
-    r"f = c_{\text{skip}} \bar x + c_{\text{out}} F": "introduces the scales",
-    r"s = 1 + w": "introduces s",
+    r"\bar x_* = \bar x + (\varsigma' - \varsigma) \hat\epsilon(\bar x, \varsigma)": (
+        "introduces where to ask again"
+    ),
+    r"\bar x_* = \bar x + (\varsigma_m - \varsigma) \hat\epsilon(\bar x, \varsigma)": (
+        "introduces where to ask again"
+    ),
+    r"\varsigma_m = \sqrt{\varsigma \varsigma'}": "introduces the middle",
+    r"\psi = c_{\text{skip}} \bar x + c_{\text{out}} F": "introduces the scales",
+    r"\omega = 1 + w": "introduces omega",
     r"c_{\text{skip}} = \frac{c^2}{(\varsigma - e)^2 + c^2}": "a scale, prescribed; it is 1 at e",
     r"c_{\text{out}} = \frac{c (\varsigma - e)}{\sqrt{\varsigma^2 + c^2}}": (
         "a scale, prescribed; it is 0 at e"
@@ -168,8 +172,8 @@ def the_film_backwards():
 
 
 @twin(
-    r"\frac{d}{dt} \log q_t(x_t) = \frac{\partial_t q_t + \langle u, \nabla q_t \rangle}{q_t}",
-    r"\frac{\partial_t q_t + \langle u, \nabla q_t \rangle}{q_t} = - \nabla \cdot u(x_t, t)",
+    r"\frac{d}{dt} \log q_t(x_t) = \frac{\partial_t q_t + \langle f_0, \nabla q_t \rangle}{q_t}",
+    r"\frac{\partial_t q_t + \langle f_0, \nabla q_t \rangle}{q_t} = - \nabla \cdot f_0(x_t, t)",
 )
 def density_along_the_flow():
     x, t = np.array([-1.5, 0.2, 1.8]), 0.7
@@ -236,10 +240,10 @@ def the_network_predicts_the_velocity():
     r" = -\bar x + \frac{1 - u}{(1 - u)^2} \mathbb{E}[\epsilon \mid \bar x]",
     r"-\bar x + \frac{1 - u}{(1 - u)^2} \mathbb{E}[\epsilon \mid \bar x]"
     r" = \frac{\mathbb{E}[\epsilon \mid x_u] - x_u}{1 - u}",
-    r"w(x, u) = \frac{- u \nabla \log q_u(x) - x}{1 - u}",
+    r"\xi(x, u) = \frac{- u \nabla \log q_u(x) - x}{1 - u}",
 )
 def straight_lines_are_the_same_flow():
-    """Left: points are carried along the probability flow; w is added up over the noise."""
+    """Left: points are carried along the probability flow; xi is added up over the noise."""
     x = np.array([-1.5, 0.2, 1.8])
     for u in (0.3, 0.6):
 
@@ -259,13 +263,13 @@ def straight_lines_are_the_same_flow():
         def log_q(y, u=u):
             return np.log(integral(mixture(LINE) * normal(y[:, None], (1 - u) * LINE, u**2)))
 
-        w = integral(weight * (LINE - x0)) / integral(weight)
-        same(w, (-u * slope(log_q, xu) - xu) / (1 - u), rel=1e-7)
+        xi = integral(weight * (LINE - x0)) / integral(weight)
+        same(xi, (-u * slope(log_q, xu) - xu) / (1 - u), rel=1e-7)
 
 
 @twin(
-    r"x_r = x_u + (r - u) (\hat\epsilon - \hat x_0)",
-    r"x_u + (r - u) (\hat\epsilon - \hat x_0) = (1 - r) \hat x_0 + r \hat\epsilon",
+    r"x_{u'} = x_u + (u' - u) (\hat\epsilon - \hat x_0)",
+    r"x_u + (u' - u) (\hat\epsilon - \hat x_0) = (1 - u') \hat x_0 + u' \hat\epsilon",
 )
 def the_steps_are_ddim():
     """Left: a DDIM step in chapter 4's units, on the levels of the straight lines."""
@@ -278,8 +282,8 @@ def the_steps_are_ddim():
 
 @twin(
     r"\bar x' = \bar x + \frac{\varsigma' - \varsigma}{2}"
-    r" (\hat\epsilon(\bar x, \varsigma) + \hat\epsilon(y, \varsigma'))",
-    r"\bar x' = \bar x + (\varsigma' - \varsigma) \hat\epsilon(y, m)",
+    r" (\hat\epsilon(\bar x, \varsigma) + \hat\epsilon(\bar x_*, \varsigma'))",
+    r"\bar x' = \bar x + (\varsigma' - \varsigma) \hat\epsilon(\bar x_*, \varsigma_m)",
 )
 def steps_of_second_order():
     """What they claim: one step misses the flow by the third order, and by no higher one."""
@@ -346,7 +350,7 @@ def target_of_the_student():
         same(ddim(x, target, t, s), end)
 
 
-@twin(r"f(\bar x, \varsigma) = m + \sqrt{\frac{c^2 + e^2}{c^2 + \varsigma^2}} (\bar x - m)")
+@twin(r"\psi(\bar x, \varsigma) = m + \sqrt{\frac{c^2 + e^2}{c^2 + \varsigma^2}} (\bar x - m)")
 def end_of_the_path_for_gaussian_data():
     """The flow is walked with predictions that are added up over the noise."""
     m, c, e, level = 0.6, 0.8, 0.2, 1.7
@@ -363,19 +367,19 @@ def end_of_the_path_for_gaussian_data():
 @twin(
     r"\hat\epsilon + (1 + w) (\hat\epsilon_c - \hat\epsilon)"
     r" = (1 + w) \hat\epsilon_c - w \hat\epsilon",
-    r"\hat\epsilon_w = \hat\epsilon + s (\hat\epsilon_c - \hat\epsilon)",
-    r"-(1 + w) (x - \sqrt{\bar\alpha_t} \mu) + w x = - (x - \sqrt{\bar\alpha_t} s \mu)",
+    r"\hat\epsilon_w = \hat\epsilon + \omega (\hat\epsilon_c - \hat\epsilon)",
+    r"-(1 + w) (x - \sqrt{\bar\alpha_t} \mu) + w x = - (x - \sqrt{\bar\alpha_t} \omega \mu)",
 )
 def guidance_in_two_conventions():
     """Both are off at no guidance; the last is also the slope of the guided log-densities."""
     told, plain, x = RNG.normal(size=(3, 5))
     for w in (0.0, 0.7, 3.0):
-        s = 1 + w
+        omega = 1 + w
         guided = plain + (1 + w) * (told - plain)
-        same(guided, (1 + w) * told - w * plain, plain + s * (told - plain))
+        same(guided, (1 + w) * told - w * plain, plain + omega * (told - plain))
         mu, a = 0.8, np.sqrt(BAR[3])
         left = -(1 + w) * (x - a * mu) + w * x
-        same(left, -(x - a * s * mu))
+        same(left, -(x - a * omega * mu))
         scores = [slope(lambda y, m=m: np.log(normal(y, m, 1)), x) for m in (a * mu, 0.0)]
         same((1 + w) * scores[0] - w * scores[1], left, rel=1e-8)
 
