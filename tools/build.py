@@ -1,30 +1,30 @@
 """Executes the notebooks and renders the book, strictly: a warning is an error.
 
-The execution cache of jupyter-book knows only a notebook's own code, so it is dropped here when
-anything that the notebooks import has changed. The ledger must hold before anything is rendered.
+Only notebooks without a stored result are executed, by nbval, two at a time. The ledger must hold
+before anything is rendered.
 """
 
+import os
 import shutil
 import subprocess
 import sys
 
 from jupyter_book.cli.main import main as jupyter_book
 
+import executed
 import ledger
 
-BUILD = ledger.ROOT / "_build"
-STAMP = BUILD / "executed-with"
+NBVAL = ["-m", "pytest", "--nbval-lax", "-W", "default", "-n", "2", "--dist", "loadfile"]
 
 
-def drop_stale_results() -> None:
-    """Forgets the notebooks' stored results if they were made by other sources."""
-    now = ledger.fingerprint("minidiff", "requirements.txt")
-    if not STAMP.exists() or STAMP.read_text() != now:
-        print("== book: the package changed, every notebook is executed again")
-        for folder in (".jupyter_cache", "jupyter_execute"):
-            shutil.rmtree(BUILD / folder, ignore_errors=True)
-        BUILD.mkdir(exist_ok=True)
-        STAMP.write_text(now)
+def execute() -> None:
+    """Runs the notebooks that have no stored result; stops if a cell fails."""
+    paths = [str(path) for path in executed.missing()]
+    if paths:
+        print(f"== book: executing {len(paths)} notebooks", flush=True)
+        own = os.environ | {"OMP_NUM_THREADS": "1"}
+        if subprocess.run([sys.executable, *NBVAL, *paths], cwd=ledger.ROOT, env=own).returncode:
+            sys.exit("book: not rendered, since a notebook does not run")
 
 
 def check_equations() -> None:
@@ -41,13 +41,13 @@ def check_equations() -> None:
 
 def main() -> None:
     """Builds the book and says where it is."""
-    drop_stale_results()
     check_equations()
-    print("== book: executing and rendering", flush=True)
-    shutil.rmtree(BUILD / "html", ignore_errors=True)  # or pages that are gone would stay
+    execute()
+    print("== book: rendering", flush=True)
+    shutil.rmtree(executed.BUILD / "html", ignore_errors=True)  # or pages that are gone would stay
     options = ["--all", "-W", "--keep-going", "-n"]
     jupyter_book(["build", str(ledger.ROOT), *options], standalone_mode=False)
-    print(f"== book: open {(BUILD / 'html/book/index.html').as_uri()}")
+    print(f"== book: open {(executed.BUILD / 'html/book/index.html').as_uri()}")
 
 
 if __name__ == "__main__":

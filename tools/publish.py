@@ -101,19 +101,15 @@ def write_executed() -> None:
 
     They are executed nowhere else: what a reader sees on Colab is what the strict build checked.
     """
-    from jupyter_cache import get_cache
+    import executed  # not above: the cache takes a second to import
 
-    import build  # not above: the first import of jupyter-book takes a second, and warns
-
-    now = ledger.fingerprint("minidiff", "requirements.txt")
-    if not build.STAMP.exists() or build.STAMP.read_text() != now:
+    if not executed.are_of_these_sources():
         sys.exit("publish: no stored results of these sources: run make book")
     shutil.rmtree(EXECUTED, ignore_errors=True)
     (EXECUTED / "book").mkdir(parents=True)
-    cache = get_cache(BUILD / ".jupyter_cache")
     for path in notebooks.notebooks():
         try:
-            _, book = cache.merge_match_into_file(path)
+            _, book = executed.cache().merge_match_into_file(path)
         except KeyError:
             sys.exit(f"publish: no stored results of {path.name}: run make book")
         text = json.dumps(book, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
