@@ -1,9 +1,10 @@
 """What a reader's browser makes of the rendered book, opened from disk, with no network.
 
 Needs a built book and Chromium; without them everything here is skipped, or fails where
-REQUIRE_BROWSER is set. Screenshots of every page are left in _build/screenshots.
+REQUIRE_BROWSER is set. Where SCREENSHOTS is set, they are left in _build/screenshots.
 """
 
+import os
 import re
 import shutil
 from collections import Counter
@@ -110,7 +111,7 @@ def context():
 
 
 def visit(context, path):
-    """Loads a page once, looks at it in two widths and two themes."""
+    """Loads a page once, and looks at it in two widths."""
     tab = context.new_page()
     requests, errors = watch(tab)
     tab.set_viewport_size({"width": WIDTHS[0], "height": 900})
@@ -120,10 +121,10 @@ def visit(context, path):
     for width in WIDTHS:
         tab.set_viewport_size({"width": width, "height": 900})
         page.wide[width] = tab.evaluate(WIDE)
-        for theme in THEMES:
-            tab.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
-            if {HTML / "book", HTML / "assignments"} & set(path.parents):
-                name = "-".join(path.relative_to(HTML).with_suffix("").parts[1:])
+        if os.environ.get("SCREENSHOTS") and HTML in path.parents:
+            name = "-".join(path.relative_to(HTML).with_suffix("").parts)
+            for theme in THEMES:
+                tab.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
                 shot = SHOTS / f"{name}-{width}-{theme}.png"
                 tab.screenshot(path=shot, full_page=True, style="* {transition: none !important}")
     tab.close()
@@ -244,13 +245,13 @@ def test_pages_load_what_the_theme_loads_but_its_icons():
 
 
 def players(context, pages, **media):
-    """Opens each page that has figures to play with, and yields these one by one."""
+    """Opens each page that has figures to play with, without its maths, and yields these."""
     for path, page in pages.items():
         if page.facts["players"]:
             tab = context.new_page()
             tab.emulate_media(**media)
+            tab.route("**/mathjax/**", lambda route: route.abort())
             tab.goto(path.as_uri())
-            wait_for_maths(tab)
             yield from tab.locator(".minidiff-player").all()
             tab.close()
 

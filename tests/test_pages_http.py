@@ -11,7 +11,6 @@ import pytest
 from browser import (
     HTML,
     PATIENCE,
-    chapters,
     chromium,
     looked_at,
     report,
@@ -22,7 +21,7 @@ from browser import (
 
 import ledger
 
-BAR = 700  # kB, compressed, that a chapter may cost on a first visit, figures included
+BAR = 700  # kB, compressed, that a page may cost on a first visit, figures included
 KINDS = ("document", "script", "stylesheet", "font", "image", "other")
 
 
@@ -95,7 +94,7 @@ def write_report(seen):
         for row in rows
     ]
     table = "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines)
-    text = f"A first visit to each page, compressed. A chapter may cost {BAR} kB.\n\n{table}"
+    text = f"A first visit to each page, compressed. A page may cost {BAR} kB.\n\n{table}"
     (build / "crawl.md").write_text(text, encoding="utf-8")
 
 
@@ -112,8 +111,8 @@ def heavy(visits):
     return report({path: found.kb for path, found in visits.items() if found.kb > BAR})
 
 
-def test_a_chapter_is_light(visits):
-    assert chapters() and heavy({path: visits[path] for path in chapters()}) == {}
+def test_a_page_is_light(visits):
+    assert heavy(visits) == {}
 
 
 def test_the_icon_font_is_not_loaded(visits):

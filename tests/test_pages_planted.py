@@ -228,6 +228,14 @@ def test_a_control_without_a_name_is_noticed(context, page):
     assert noticed == [False, True]
 
 
+def test_text_that_is_faint_in_the_dark_is_noticed(context, page):
+    faint = "<style>[data-theme=dark] .faint { color: #333 }</style><p class='faint'>Hello</p>"
+    path, _ = page("book/notation.html", at_the_end(faint))
+    looks = test_pages_axe.look_at(context.browser, path, [(1280, "light"), (1280, "dark")])
+    found = [where for (rule, *_), where in looks.items() if rule == "color-contrast"]
+    assert found == [["1280 dark"]]
+
+
 def test_an_exception_that_no_page_needs_is_noticed():
     assert notices(
         test_pages_axe.test_the_list_of_what_the_theme_gets_wrong_is_no_longer_than_it_must_be,

@@ -176,7 +176,7 @@ def run_git(tree, *command):
 def test_executed_notebooks_go_to_the_branch_of_the_button(tree, tmp_path_factory):
     tool(tree, "address", ADDRESS=STAND_IN)
     assert "make book" in tool(tree, "executed").stderr
-    stamp = [sys.executable, "-c", "import build; build.drop_stale_results()"]
+    stamp = [sys.executable, "-c", "import executed; executed.drop_stale()"]
     subprocess.run(stamp, cwd=tree / "tools", check=True)
     for path in (tree / "book").glob("*.ipynb"):  # as if make book had executed them
         book = nbformat.read(path, 4)

@@ -14,7 +14,14 @@ from jupyter_book.cli.main import main as jupyter_book
 import executed
 import ledger
 
-NBVAL = ["-m", "pytest", "--nbval-lax", "-W", "default", "-n", "2", "--dist", "loadfile"]
+NBVAL = ["--nbval-lax", "-W", "default", "-n", "2", "--dist", "loadfile"]
+
+
+def run_pytest(*options: str) -> int:
+    """Runs it in two processes of one thread each, and returns its exit code."""
+    own = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "pytest", *options]
+    return subprocess.run(command, cwd=ledger.ROOT, env=own, check=False).returncode
 
 
 def execute() -> None:
@@ -22,8 +29,7 @@ def execute() -> None:
     paths = [str(path) for path in executed.missing()]
     if paths:
         print(f"== book: executing {len(paths)} notebooks", flush=True)
-        own = os.environ | {"OMP_NUM_THREADS": "1"}
-        if subprocess.run([sys.executable, *NBVAL, *paths], cwd=ledger.ROOT, env=own).returncode:
+        if run_pytest(*NBVAL, *paths):
             sys.exit("book: not rendered, since a notebook does not run")
 
 
@@ -31,10 +37,7 @@ def check_equations() -> None:
     """Stops unless every labelled equation has a passed test; runs those tests if need be."""
     if ledger.problems():
         print("== book: running the tests of the equations")
-        command = [sys.executable, "-m", "pytest", "-q", "-m", "equation or twin", "tests"]
-        subprocess.run(
-            [*command, "--ignore-glob=tests/test_pages*.py"], cwd=ledger.ROOT, check=False
-        )
+        run_pytest("-n", "2", "-m", "equation or twin", "tests", "--ignore-glob=tests/test_pages*")
     if ledger.main(check=True):
         sys.exit("book: not rendered, since the ledger does not hold")
 
