@@ -17,7 +17,7 @@ help:
 	@echo 'make sandbox     install what the grader of the assignments runs students in'
 	@echo 'make test        set up, run everything that tests the package and the book'
 	@echo 'make unit        the quick loop: unit tests alone, without the slow ones'
-	@echo 'make mutants     flip signs and drop roots in the formulas: does a test notice?'
+	@echo 'make mutants     break the package expression by expression: does a test notice?'
 	@echo 'make colab       run the notebooks as on Colab: fresh environments, one for each Python here;'
 	@echo '                 ONLY=3.13, oldest or pinned runs them in that one alone'
 	@echo 'make bench       measure minidiff beside its peers, in an environment of its own'

@@ -219,7 +219,8 @@ class GaussianMixture:
     @staticmethod
     def _clean(x: Tensor) -> tuple[Tensor, Tensor]:
         """Returns scale 1 and added variance 0."""
-        one = torch.ones(1, dtype=torch.float64, device=getattr(x, "device", None))
+        check.floating("x", x)
+        one = torch.ones(1, dtype=torch.float64, device=x.device)
         return one, torch.zeros_like(one)
 
     def _score(self, x: Tensor, scale: Tensor, added: Tensor) -> Tensor:
@@ -231,7 +232,6 @@ class GaussianMixture:
 
         Returns log w_k N_k(x) (B, K) and C_k^-1 (mu_k - x) (B, K, D) of that law.
         """
-        check.floating("x", x)
         if x.ndim != 2 or x.shape[1] != self.means.shape[1]:
             raise ValueError(
                 f"x: expected shape (B, {self.means.shape[1]}), got {check.describe(x)}"

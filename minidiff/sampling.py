@@ -1,6 +1,7 @@
 """The one loop. Sub-sequences, a late start and inversion are only other grids."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -69,7 +70,7 @@ def sample(
     check.batch("x", x)
     for time in grid:
         check.integer("grid", time, 0, schedule.T)
-    pairs = list(zip(grid[:-1], grid[1:], strict=True))
+    pairs = list(pairwise(grid))
     if not grid or not (all(t > s for t, s in pairs) or all(t < s for t, s in pairs)):
         raise ValueError(f"grid: expected strictly monotone times, got {list(grid)}")
     return _walk(eps_fn, x, schedule, pairs, step, hook, grad)
@@ -84,7 +85,7 @@ def _walk(
     hook: Hook | None,
     grad: bool,
 ) -> Iterator[Step]:
-    starts = torch.tensor([t for t, _ in pairs], dtype=torch.int64, device=x.device)
+    starts = torch.tensor([t for t, _ in pairs], device=x.device)
     for (t, s), times in zip(pairs, starts[:, None].repeat(1, len(x)), strict=True):
         with torch.set_grad_enabled(grad):
             eps = eps_fn(x, times)
@@ -114,7 +115,7 @@ def invert(eps_fn: EpsFn, x0: Tensor, schedule: Schedule, grid: Sequence[int]) -
         TypeError: As ``sample``.
         ValueError: As ``sample``.
     """
-    if any(t <= s for t, s in zip(grid[:-1], grid[1:], strict=True)):
+    if any(t <= s for t, s in pairwise(grid)):
         raise ValueError(f"grid: expected strictly decreasing times, got {list(grid)}")
     return sample(eps_fn, x0, schedule, grid[::-1])
 

@@ -71,7 +71,7 @@ class Schedule:
                 f"got entries in {betas.min().item():g}..{betas.max().item():g}"
             )
         alpha = 1 - betas.to("cpu", torch.float64)
-        return cls(torch.cat([torch.ones(1, dtype=torch.float64), alpha.cumprod(0)]))
+        return cls(torch.cat([alpha.new_ones(1), alpha.cumprod(0)]))
 
     @cached_property
     def T(self) -> int:  # noqa: N802 (the papers' name)

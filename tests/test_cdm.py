@@ -167,6 +167,9 @@ def test_a_stage_is_told_the_level_of_its_images():
         assert image.shape == (3, 2, 8, 8) and told is label
         assert (level - math.acos(S.alpha_bar[s].item() ** 0.5)).abs().max() < 1e-6
         assert level.shape == (3,) and level.dtype == z.dtype
+    cdm.loss(cdm.clean, net, torch.randn(3, 2, 8, 8), label, schedule=S)
+    _, level, _ = seen.pop()
+    assert level.dtype == torch.float32 and (level == 0).all()
 
 
 def test_the_step_is_ddim_unless_told_otherwise():
@@ -198,12 +201,19 @@ def test_half_of_the_images_are_blurred_each_by_a_width_of_its_own():
     assert abs(sigma.mean() - 0.5) < 0.01
     even = torch.full((50, 2, 5, 5), 0.3)  # the edge is continued, not darkened
     assert (cdm.blurred(even, S)[0] - 0.3).abs().max() < 1e-6
+    assert cdm.blurred(even.double(), S)[0].dtype == F64
 
 
 def test_clean_leaves_everything():
     z = torch.randn(4, 3, 5, 5)
     same, s = cdm.clean(z, S)
     assert same is z and s.equal(torch.zeros(4, dtype=torch.int64))
+
+
+def test_corrupted_images_stay_where_they_are():
+    z = torch.zeros(4, 3, 8, 8, device="meta")
+    for corrupt in (cdm.blurred, cdm.clean):
+        assert [out.device.type for out in corrupt(z, S)] == ["meta", "meta"]
 
 
 NET = UNet(1, 16, (1, 2), image_channels=1, classes=8)

@@ -425,6 +425,12 @@ def test_a_weight_makes_it_the_regression_of_v_or_x0_or_the_score() -> None:
     assert (got / x0_loss - 1).abs().max() < 1e-9
 
 
+def test_the_loss_has_the_precision_of_the_data() -> None:
+    x0, t = torch.zeros(2, 3), torch.tensor([1, 2])
+    for weight in (None, 1 / S.alpha_bar):
+        assert ddpm.loss(lambda x, t: x, x0, S, weight=weight, t=t).dtype == torch.float32
+
+
 def test_times_and_noise_are_drawn_where_not_given() -> None:
     torch.manual_seed(0)
     seen = []
@@ -462,21 +468,31 @@ X = torch.zeros(2, 3)
         (lambda: ddpm.step(X, 5, 4, torch.zeros(2, 1), S), ValueError, "eps: expected the shape"),
         (lambda: ddpm.step(X, 5, 4, X, S, clip=-1.0), ValueError, "clip: expected a number >= 0"),
         (lambda: ddpm.step(X, 5, 4, X, S, clip="x"), TypeError, "clip: expected a number, got"),
-        (lambda: ddpm.step(X, 5, 4, X, S, variance=lambda *_: -1.0), ValueError, r"variance\(t"),
-        (lambda: ddpm.step(X, 5, 4, X, S, noise=lambda x: x[:1]), ValueError, r"noise\(x\): e"),
-        (lambda: ddpm.step(X, 5, 4, X, S, noise=lambda x: x.double()), TypeError, r"noise\(x\)"),
+        (lambda: ddpm.step(X, 5, 4, X, S, variance=lambda *_: -1.0), ValueError, r"^variance\(t"),
+        (lambda: ddpm.step(X, 5, 4, X, S, noise=lambda x: x[:1]), ValueError, "the shape of x, "),
+        (lambda: ddpm.step(X, 5, 4, X, S, noise=lambda x: x.double()), TypeError, r"^noise\(x\)"),
         (lambda: ddpm.step(X, 5, 4, X.double(), S), TypeError, "eps: expected the dtype of x_t"),
         (lambda: ddpm.step(X.long(), 5, 4, X, S), TypeError, "x_t: expected a floating-point"),
         (lambda: posterior(X, X, 5, 5, S), ValueError, "s: expected s < t"),
         (lambda: posterior(X[:1], X, 5, 4, S), ValueError, "x0: expected the shape of x_t"),
+        (lambda: posterior(X, X.long(), 5, 4, S), TypeError, "^x_t: expected a floating-point"),
         (lambda: small_variance(3, 7, S), ValueError, "s: expected s < t"),
         (lambda: large_variance(3, 3, S), ValueError, "s: expected s < t"),
         (lambda: ddpm.loss(lambda x, t: x, X.long(), S), TypeError, "x0: expected a floating"),
-        (lambda: ddpm.loss(lambda x, t: x[:, :1], X, S), ValueError, r"eps_fn\(x_t, t\): exp"),
+        (
+            lambda: ddpm.loss(lambda x, t: x[:, :1], X, S),
+            ValueError,
+            r"x_t, t\): .* shape of x0, ",
+        ),
+        (
+            lambda: ddpm.loss(lambda x, t: x, X, S, weight=torch.ones(1001).long()),
+            TypeError,
+            "^weight: expected a floating-point tensor",
+        ),
         (
             lambda: ddpm.loss(lambda x, t: x, X, S, weight=torch.ones(1000)),
             ValueError,
-            "weight: expected the shape of schedule.alpha_bar",
+            r"weight: .* schedule.alpha_bar, \(1001,\), got a tensor of shape \(1000,\)",
         ),
         (
             lambda: ddpm.loss(lambda x, t: x, X, S, t=torch.tensor([0, 1])),

@@ -37,6 +37,7 @@ PLANE = Linear(
     torch.eye(12, 2, dtype=F64),
     here=[0.0, 1.0],
     there=[3.0, 5.0],
+    near=[0.003, 1.004],
     beyond=[6.0, 9.0],
     up=[0.0, 2.0],
 )
@@ -45,7 +46,7 @@ X = torch.randn(4, 3, 2, 2, dtype=F64, generator=torch.Generator().manual_seed(0
 
 @pytest.mark.equation("eq-clip-direction")
 def test_the_direction_is_the_unit_vector_between_means():
-    for target in (["there"], ["beyond"], ["there", "beyond"]):
+    for target in (["there"], ["near"], ["beyond"], ["there", "beyond"]):
         got = dc.direction(PLANE, ["here"], target)
         assert torch.allclose(got, torch.tensor([0.6, 0.8], dtype=F64), atol=1e-15)
     # here, there: mean (1.5, 3); to up: (-1.5, -1).

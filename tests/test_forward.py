@@ -85,6 +85,33 @@ def test_a_batch_of_times_equals_each_time_alone(shape: tuple[int, ...]) -> None
     assert (q_sample(x, t, eps, S) - torch.stack(rows)).abs().max() < 1e-15
 
 
+READINGS = {
+    x0_from_eps: "eps",
+    eps_from_x0: "x0",
+    score_from_eps: "eps",
+    eps_from_score: "score",
+    v_from_eps: "eps",
+    eps_from_v: "v",
+    x0_from_v: "v",
+}
+
+
+@pytest.mark.parametrize("read", READINGS)
+def test_a_reading_at_a_batch_of_times_equals_each_time_alone(read) -> None:  # noqa: ANN001
+    known, x = draw(3, 2)
+    t = torch.tensor([1, 500, 1000])
+    rows = [read(known[i : i + 1], x[i : i + 1], int(t[i]), S)[0] for i in range(3)]
+    assert (read(known, x, t, S) / torch.stack(rows) - 1).abs().max() < 1e-14
+
+
+def test_single_precision_stays_single() -> None:
+    x, eps = (a.float() for a in draw(3, 2))
+    for t in (7, torch.tensor([7, 8, 9])):
+        assert q_sample(x, t, eps, S).dtype == torch.float32
+        assert q_between(x, 5, t, eps, S).dtype == torch.float32
+        assert all(read(x, eps, t, S).dtype == torch.float32 for read in READINGS)
+
+
 @pytest.mark.equation("eq-x0-from-eps", "eq-velocity", "eq-velocity-back", "eq-score-eps")
 def test_the_four_readings_are_one_object() -> None:
     """sympy solves the two defining equations; the code must agree with its solution."""
@@ -170,8 +197,7 @@ BAD_TIMES = [(-1, ValueError, "got -1"), (1001, ValueError, "got 1001"), (0.5, T
 
 @pytest.mark.parametrize(("t", "error", "words"), BAD_TIMES)
 def test_times_outside_the_schedule(t: int, error: type[Exception], words: str) -> None:
-    readings = (x0_from_eps, eps_from_x0, score_from_eps, eps_from_score)
-    for f in (*readings, v_from_eps, eps_from_v, x0_from_v):
+    for f in READINGS:
         with pytest.raises(error, match=f"t: .*{words}") as caught:
             f(X, X, t, S)
         assert "expected" in str(caught.value)
@@ -179,6 +205,21 @@ def test_times_outside_the_schedule(t: int, error: type[Exception], words: str) 
         q_sample(X, t, X, S)
     with pytest.raises(error, match=f"s: .*{words}"):
         q_between(X, t, 3, X, S)
+
+
+def test_every_error_names_its_argument() -> None:
+    calls = [(read, name, "x_t") for read, name in READINGS.items()]
+    calls += [
+        (lambda eps, x_s, t, schedule: q_between(x_s, 0, t, eps, schedule), "eps", "x_s"),
+        (lambda eps, x0, t, schedule: q_sample(x0, t, eps, schedule), "eps", "x0"),
+    ]
+    for call, known, x in calls:
+        with pytest.raises(TypeError, match=f"^{x}: expected a floating-point tensor"):
+            call(X, X.long(), 1, S)
+        with pytest.raises(ValueError, match=f"^{known}: expected the shape of {x}, "):
+            call(X[:1], X, 1, S)
+    with pytest.raises(TypeError, match="^x_t: "):
+        eps_fn(lambda x, level: x, S)(X.long(), torch.tensor([1, 1]))
 
 
 @pytest.mark.parametrize("f", [eps_from_x0, score_from_eps])
@@ -207,8 +248,8 @@ def test_what_divides_by_the_noise_needs_some(f) -> None:  # noqa: ANN001
         (lambda: eps_fn(lambda x, level: x, S)(X, 1), TypeError, r"t: .*int64 tensor of shape"),
         (lambda: x0_from_eps(torch.zeros(2, 1), X, 1, S), ValueError, "eps: expected the shape"),
         (lambda: eps_from_v(X, X.long(), 1, S), TypeError, "x_t: expected a floating-point"),
-        (lambda: noise_level(torch.tensor([1.5])), ValueError, "alpha_bar"),
-        (lambda: noise_level(torch.tensor([-0.5])), ValueError, "alpha_bar"),
+        (lambda: noise_level(torch.tensor([1.5])), ValueError, "^alpha_bar: expected en"),
+        (lambda: noise_level(torch.tensor([-0.5])), ValueError, r"in \[0, 1\], got -0\.5\.\."),
         (lambda: noise_level(0.5), TypeError, "alpha_bar: expected a floating-point tensor"),
         (lambda: eps_fn(lambda x, level: x, S)(X, torch.tensor([1])), ValueError, "t: expected"),
         (lambda: eps_fn(lambda x, level: x, S)(X, torch.tensor([1, -1])), ValueError, "t: expec"),

@@ -293,6 +293,19 @@ def test_rank_deficient_covariances_are_legal() -> None:
     assert m.eps_fn(S)(x, torch.full((50,), 3)).isfinite().all()
 
 
+def test_each_covariance_is_judged_by_its_own_scale() -> None:
+    """What is rounding for a wide component would be a fault of a narrow one."""
+    wide = 1e12 * torch.tensor([[1.0, 0.5], [0.5 + 1e-12, 1.0]], dtype=F64)
+    GaussianMixture(W, M, torch.stack([wide, torch.eye(2, dtype=F64)]))
+    with pytest.raises(ValueError, match="covs: expected symmetric"):
+        GaussianMixture(W, M, torch.stack([wide / 1e12 + wide.triu(1) / 1e20, wide]))
+
+
+def test_single_precision_is_taken_for_double() -> None:
+    m = GaussianMixture(W, M, C)
+    assert m.weights.dtype == m.means.dtype == m.covs.dtype == F64
+
+
 def test_samples_follow_the_law() -> None:
     m, n = mixture(3, 3), 200_000  # in 2-D eigenvectors may form a symmetric matrix by chance
     x = m.sample(n, torch.Generator().manual_seed(0))
@@ -311,6 +324,11 @@ def test_samples_follow_the_law() -> None:
     assert ks < 1.95 / n**0.5
     again = m.sample(5, torch.Generator().manual_seed(7))
     assert torch.equal(again, m.sample(5, torch.Generator().manual_seed(7)))
+
+
+def test_samples_are_drawn_with_all_the_digits_of_float64() -> None:
+    x = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1, 1, 1)).sample(20)
+    assert (x != x.float()).any()
 
 
 def test_q_sample_of_samples_has_the_diffused_law() -> None:
@@ -353,12 +371,14 @@ W, M, C = torch.tensor([0.5, 0.5]), torch.zeros(2, 2), torch.eye(2).repeat(2, 1,
     [
         (lambda: GaussianMixture([0.5], M, C), TypeError, "weights: expected a floating-point"),
         (lambda: GaussianMixture(W, M.long(), C), TypeError, "means: expected a floating-point"),
+        (lambda: GaussianMixture(W, M, C.long()), TypeError, "^covs: expected a floating-point"),
         (lambda: GaussianMixture(W, torch.zeros(3, 2), C), ValueError, "means: expected shape"),
         (lambda: GaussianMixture(W, torch.zeros(2), C), ValueError, "means: expected shape"),
         (lambda: GaussianMixture(W[None], M, C), ValueError, "means: expected shape"),
         (lambda: GaussianMixture(W, M, torch.eye(2)), ValueError, "covs: expected shape"),
         (lambda: GaussianMixture(W * 1.1, M, C), ValueError, "weights: expected positive"),
         (lambda: GaussianMixture(torch.tensor([1.5, -0.5]), M, C), ValueError, "weights: exp"),
+        (lambda: GaussianMixture(torch.tensor([1.0, 0.0]), M, C), ValueError, "weights: exp"),
         (lambda: GaussianMixture(W, M, -C), ValueError, "covs: expected symmetric positive"),
         (
             lambda: GaussianMixture(W, M[:, :1], torch.tensor([1e12, -1.0]).view(2, 1, 1)),

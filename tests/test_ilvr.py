@@ -43,6 +43,18 @@ def test_filters_are_linear_and_keep_constants(phi):
     assert (phi(x, 1) - x).abs().max() < 1e-12
 
 
+@pytest.mark.parametrize("phi", FILTERS)
+def test_filters_treat_rows_as_columns(phi):
+    x = torch.randn(2, 3, 8, 12, dtype=F64)
+    assert (phi(x.mT, 2).mT - phi(x, 2)).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("phi", [ilvr.bilinear, ilvr.bicubic])
+def test_resizing_keeps_straight_lines_off_the_edges(phi):
+    ramp = torch.arange(32, dtype=F64).expand(1, 1, 32, 32)
+    assert (phi(ramp, 2) - ramp)[..., 8:-8].abs().max() < 1e-12
+
+
 @pytest.mark.equation("eq-ilvr-projector")
 def test_which_filters_are_projectors():
     for n in (2, 4, 8):
@@ -129,6 +141,31 @@ def test_only_the_levels_named_are_matched():
     x = torch.zeros(2, 1, 4, 4)
     for s, matched in ((99, False), (100, True), (200, True), (201, False)):
         assert (hook(x, s).abs().max() > 0) == matched
+    for high, last_matched in ((None, 1000), (0, 0)):
+        hook = ilvr.matching(phi, y, S, high=high, noise=torch.zeros_like)
+        assert (hook(x, 0) == 1).all() and (hook(x, last_matched) > 0).all()
+
+
+def test_a_walk_matches_the_levels_named_alone():
+    seen = []
+
+    def phi(x):
+        seen.append(x)
+        return x
+
+    y = torch.ones(1, 1, 2, 2)
+    last(ilvr.refine(normal, phi, y, S, [1000, 750, 500, 250, 0], low=100, high=500))
+    assert len(seen) == 4  # the reference and the state, at 500 and at 250
+
+
+def test_a_walk_starts_from_normal_noise_unless_told_otherwise():
+    torch.manual_seed(8)
+    y = torch.ones(5000, 1, 2, 2)
+    at = next(ilvr.refine(normal, lambda x: x, y, S, [1000, 0]))
+    a, b = S.coefs(1000, y)
+    x = a * at.x0 + b * at.eps  # where the walk was
+    moments = torch.stack([x.pow(k).mean() for k in (1, 2, 3, 4)])
+    assert (moments - torch.tensor([0.0, 1.0, 0.0, 3.0])).abs().max() < 0.15
 
 
 # The Gaussian of two correlated pixels: everything is linear, so a recursion is exact.
@@ -280,6 +317,7 @@ X = torch.zeros(2, 1, 6, 9)
     ("call", "error", "words"),
     [
         (lambda: ilvr.block_average(X, 2), ValueError, "n: expected a divisor of H and W, got 2"),
+        (lambda: ilvr.nearest(X.mT, 2), ValueError, "n: expected a divisor of H and W, got 2"),
         (lambda: ilvr.nearest(X, 0), ValueError, "n: expected an int >= 1"),
         (lambda: ilvr.bilinear(X[0], 3), ValueError, r"x: expected shape \(B, C, H, W\)"),
         (lambda: ilvr.bicubic(X.int(), 3), TypeError, "x: expected a floating"),

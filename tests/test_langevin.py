@@ -444,6 +444,15 @@ def test_adjusted_chain_stays_where_the_density_is_positive() -> None:
     assert (u - (torch.arange(n) + 0.5) / n).abs().max().item() < 1.95 / n**0.5
 
 
+def test_what_has_no_density_is_not_accepted_even_by_the_least_random_number() -> None:
+    def log_prob(x: Tensor) -> Tensor:
+        return torch.where(x > 0, -x, -math.inf)[:, 0]
+
+    walk = mala(log_prob, lambda x: -x, X + 1, 0.1, 1, lambda x: x - 90, torch.zeros_like)
+    _, moved = next(walk)
+    assert not moved.any()
+
+
 def test_samplers_take_images_and_record_no_gradient() -> None:
     x = torch.randn(2, 3, 4, 5, dtype=F64, generator=generator(0))
     factor = torch.ones(1, dtype=F64, requires_grad=True)

@@ -127,6 +127,17 @@ def test_kept_pixels_are_the_guides_at_every_level_and_exact_at_the_end():
     assert at.x[..., keep].equal(guide[..., keep])
     free = at.x[..., ~keep]
     assert abs(free.mean() - 0.5) > 0.05
+    walk = sdedit.edit(exact, guide, S, S.grid(6, start=T0), keep=keep, noise=torch.zeros_like)
+    for at in walk:
+        assert (at.x[..., keep] - 0.5 * S.coefs(at.s, at.x)[0]).abs().max() < 1e-15
+
+
+def test_what_is_kept_is_noised_by_normal_numbers_unless_told_otherwise():
+    torch.manual_seed(4)
+    guide = torch.zeros(5000, 4, dtype=F64)
+    x = sdedit.composite(torch.tensor(True), guide, S)(guide, 1000)
+    moments = torch.stack([x.pow(k).mean() for k in (1, 2, 3, 4)])
+    assert (moments - torch.tensor([0.0, 1.0, 0.0, 3.0])).abs().max() < 0.15
 
 
 @pytest.mark.equation("eq-sdedit-snr", "eq-sdedit-crossing")

@@ -8,6 +8,7 @@ import torch
 
 from minidiff import ddim
 from minidiff.apps import sr3
+from minidiff.forward import noise_level
 from minidiff.nets import UNet
 from minidiff.sampling import last
 from minidiff.schedule import Schedule, cosine_schedule, linear_schedule
@@ -172,6 +173,39 @@ def test_a_share_of_the_levels_lies_at_the_top():
             int(((drawn >= a) & (drawn < b)).sum()) for b, a in few.alpha_bar.unfold(0, 2, 1)
         ]
         assert counts == want
+        asked = asked_of_the_loss(few, top=top)  # once at each level that was drawn
+        assert torch.histogram(asked, noise_level(few.alpha_bar).float()).hist.tolist() == want
+    plain = asked_of_the_loss(few)
+    assert torch.histogram(plain, noise_level(few.alpha_bar).float()).hist.tolist() == [10] * 3
+
+
+def told(asked, x_t, level, image):
+    asked.append((x_t, level))
+    return torch.zeros_like(x_t)
+
+
+def asked_of_the_loss(schedule, **options):
+    asked = []
+    images = torch.zeros(30, 1, 4, 4)
+    sr3.loss(functools.partial(told, asked), images, factor=2, schedule=schedule, **options)
+    return asked[0][1]
+
+
+@pytest.mark.equation("eq-sr3-levels")
+def test_levels_are_spread_evenly_and_never_twice_the_same():
+    one = Schedule(torch.tensor([1.0, 0.5], dtype=F64))
+    u = 2 * (1 - sr3.levels(one, 7).alpha_bar[1:])
+    assert (u.diff() - 1 / 7).abs().max() < 1e-14
+    assert 2 * (1 - sr3.levels(one, 1).alpha_bar[1]) * 2**24 % 1 > 0  # drawn in double precision
+    torch.manual_seed(0)
+    assert sr3.levels(one, 20_000, 1.0).T == 20_000  # in single, a dozen would meet
+
+
+def test_the_largest_random_number_is_still_within_the_last_segment(monkeypatch):
+    largest = 1 - 2**-53
+    monkeypatch.setattr(torch, "rand", lambda *size, dtype: torch.full(size, largest, dtype=dtype))
+    few = Schedule(torch.tensor([1.0, 0.9, 0.5, 0.01], dtype=F64))
+    assert sr3.levels(few, 1, 1.0).alpha_bar[1] == 0.01
 
 
 @pytest.mark.equation("eq-sr3-loss")
@@ -223,6 +257,19 @@ def test_where_the_walk_starts_is_drawn_by_noise():
     assert ((first.x0 * a + first.eps * b) - 1).abs().max() < 1e-12
 
 
+def test_walks_start_from_normal_noise_and_take_the_step_of_the_paper():
+    asked, low = [], torch.zeros(5000, 1, 2, 2)
+    net = functools.partial(told, asked)
+    torch.manual_seed(0)
+    sr3.regress(net, low, 2, S)
+    first = next(sr3.upscale(net, low, 2, S, [1000, 500]))
+    for x, _ in asked:  # the first four moments of a normal number
+        moments = torch.stack([x.pow(k).mean() for k in (1, 2, 3, 4)])
+        assert (moments - torch.tensor([0.0, 1.0, 0.0, 3.0])).abs().max() < 0.15
+    a, b = S.coefs(500, first.x)
+    assert (first.x - a * first.x0 - b * first.eps).std() > 0.9  # without noise it would be 0
+
+
 def test_the_network_of_the_recipes_fits():
     net = UNet(3, 16, (1, 2), image_channels=3, patch=2)
     high = torch.rand(2, 3, 16, 16) * 2 - 1
@@ -239,6 +286,7 @@ IMAGES = torch.zeros(2, 1, 6, 9)
     ("call", "error", "words"),
     [
         (lambda: sr3.down(IMAGES, 2), ValueError, "factor: expected a divisor of H and W, got 2"),
+        (lambda: sr3.down(IMAGES.mT, 2), ValueError, "factor: expected a divisor of H and W"),
         (lambda: sr3.down(IMAGES, 0), ValueError, "factor: expected an int >= 1, got 0"),
         (lambda: sr3.down(IMAGES[0], 3), ValueError, r"x: expected shape \(B, C, H, W\)"),
         (lambda: sr3.down(IMAGES.int(), 3), TypeError, "x: expected a floating-point"),

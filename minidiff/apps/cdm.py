@@ -128,7 +128,7 @@ def stage(
     """
     check.integer("s_max", s_max, 0, schedule.T)
     check.integer("s", s, 0, s_max)
-    level = _level(torch.full(z.shape[:1], s, device=z.device), z, schedule)
+    level = _level(torch.full(z.shape[:1], s), z, schedule)
     told = functools.partial(net, image_level=level, label=label)
     return sr3.upscale(told, z, factor, schedule, grid, step=step, noise=noise)
 

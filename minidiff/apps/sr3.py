@@ -76,7 +76,7 @@ def levels(schedule: Schedule, n: int, top: float = 0.0) -> Schedule:
     check.integer("n", n, 1)
     check.number("top", top, 0, 1)
     ab, last = schedule.alpha_bar, round(top * n)
-    even = torch.arange(n - last, dtype=ab.dtype) / max(n - last, 1)
+    even = torch.arange(n - last, dtype=ab.dtype) / (n - last)
     u = ((torch.rand(1, dtype=ab.dtype) + even) % 1) * schedule.T
     above = torch.rand(last, dtype=ab.dtype) + schedule.T - 1
     u = torch.cat([u, above]).sort().values
