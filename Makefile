@@ -69,7 +69,7 @@ test: $(READY)
 	OMP_NUM_THREADS=1 $(PYTEST) --nbval-lax -W default -n 2 --dist loadfile book
 	@echo '== the rendered book, in a browser'
 	$(PY) tools/build.py
-	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -rs tests/test_pages*.py
+	$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder -rs tests/test_pages*.py
 
 mutants: $(READY)
 	$(PY) tools/mutants.py

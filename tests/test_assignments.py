@@ -188,6 +188,7 @@ def test_right_answers_that_are_written_otherwise_are_right(name, made):
 
 
 @each
+@pytest.mark.slow
 def test_the_marks_hold_with_other_numbers(name, made, tmp_path):
     """A teacher's private copy asks the same with other numbers."""
     assignments.private(tmp_path / "own")
@@ -221,6 +222,7 @@ def test_a_students_notebook_starts_like_the_books(name):
 
 
 @each
+@pytest.mark.slow
 def test_a_students_notebook_runs_before_anything_is_written(name, tmp_path):
     book = nbformat.read(assignments.RELEASE / f"{name}.ipynb", 4)
     options = {"timeout": 120, "kernel_name": "python3"}
@@ -230,6 +232,7 @@ def test_a_students_notebook_runs_before_anything_is_written(name, tmp_path):
 
 
 @each
+@pytest.mark.slow
 def test_the_solution_draws_its_pictures(name, made, tmp_path):
     book = nbformat.read(made / name / "solution.ipynb", 4)
     options = {"timeout": 300, "kernel_name": "python3"}
@@ -239,6 +242,7 @@ def test_the_solution_draws_its_pictures(name, made, tmp_path):
 
 
 @each
+@pytest.mark.slow
 def test_otter_gives_the_reference_all_and_a_blank_nothing(name, made, tmp_path):
     """The zip for Gradescope, run by Otter itself."""
     for which, share in (("solution", 1.0), ("student", 0.0)):
@@ -264,6 +268,7 @@ def test_otter_gives_the_reference_all_and_a_blank_nothing(name, made, tmp_path)
 
 
 @each
+@pytest.mark.slow
 def test_our_grader_agrees(name, made, tmp_path):
     """Reference, blank, three ways to be right, and a wrong answer of each question."""
     if sandbox_missing():

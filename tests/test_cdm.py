@@ -70,6 +70,7 @@ def integrate(mean, var, given, left):
 
 
 @pytest.mark.equation("eq-cdm-toy", "eq-cdm-processing")
+@pytest.mark.slow
 def test_more_noise_brings_an_exact_cascade_nearer_to_the_data():
     """The three figures of each line: alpha_bar_s, KL of the samples, information kept."""
     torch.manual_seed(0)

@@ -91,6 +91,7 @@ def test_refuses_other_sizes(given, error, message):
     assert message in str(info.value)
 
 
+@pytest.mark.slow
 def test_the_vocabulary_is_exactly_what_captions_say():
     said = set()
     for style in STYLES:
@@ -134,6 +135,7 @@ def save_pretrained(folder):
     hf.CLIPTokenizer(vocab=vocabulary, merges=[]).save_pretrained(folder)
 
 
+@pytest.mark.slow
 def test_a_clip_of_the_hub_takes_the_place_of_ours(tmp_path):
     save_pretrained(tmp_path)
     clip = PretrainedClip.load(str(tmp_path))

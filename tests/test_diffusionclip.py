@@ -175,6 +175,7 @@ def test_the_round_trip_is_of_first_order_and_worse_from_higher_up():
 
 
 @pytest.mark.equation("eq-clip-error")
+@pytest.mark.slow
 def test_the_round_trip_of_faces_loses_most_at_the_bottom():
     predict, fine = eps_fn(zoo.load("faces"), S), cosine_schedule(100_000)
     x = data.faces(4, generator=torch.Generator().manual_seed(1)).images

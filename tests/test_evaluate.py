@@ -335,6 +335,7 @@ def test_a_judge_of_styles_is_measured():
     assert lost["style"] < 0.6
 
 
+@pytest.mark.slow
 def test_a_clip_is_measured_by_what_it_names_and_finds():
     got = evaluate.clip_quality(zoo.load("face-clip"), n=100)
     assert min(value for name, value in got.items() if name != "retrieval") >= 0.9
@@ -344,6 +345,7 @@ def test_a_clip_is_measured_by_what_it_names_and_finds():
     assert lost["retrieval"] < 0.1 and lost["skin"] < 0.6
 
 
+@pytest.mark.slow
 def test_an_edit_is_measured_against_doing_nothing():
     told = {"name": "edit-glasses", "answer": "glasses", "value": 1, "n": 6}
     nothing = evaluate.edit_quality(zoo.load("faces"), **told)

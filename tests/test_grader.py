@@ -175,6 +175,7 @@ def test_a_length_that_is_too_long_is_refused_before_it_is_read():
 # The sandbox.
 
 
+@pytest.mark.slow
 def test_without_a_sandbox_it_refuses_to_start(folder, tmp_path):
     (tmp_path / "in").mkdir()
     shutil.copy(folder / "student.ipynb", tmp_path / "in/a.ipynb")
@@ -250,6 +251,7 @@ def handed_in(folder, tmp_path):
     return tmp_path / "in", tmp_path / "out"
 
 
+@pytest.mark.slow
 def test_only_what_is_missing_is_marked(folder, handed_in, boxed):
     submissions, out = handed_in
     command = ["grade", folder, submissions, "-o", out, "-j", "2"]
@@ -266,6 +268,7 @@ def test_only_what_is_missing_is_marked(folder, handed_in, boxed):
     assert json.loads((out / "marks/bob.json").read_text("utf-8"))["written"] == "My *words*."
 
 
+@pytest.mark.slow
 def test_a_grader_that_is_killed_goes_on_where_it_was(folder, handed_in, boxed):
     submissions, out = handed_in
     for number in range(4):
@@ -302,6 +305,7 @@ def test_other_tests_mark_anew(folder, handed_in, tmp_path):
     assert classroom.Records(out, grade.Assignment.read(other)).missing(found) == found
 
 
+@pytest.mark.slow
 def test_shards_together_are_the_class(folder, handed_in, boxed):
     submissions, out = handed_in
     command = ["grade", folder, submissions, "-o", out]
@@ -314,6 +318,7 @@ def test_shards_together_are_the_class(folder, handed_in, boxed):
     assert refused.returncode == 1 and "--shard: expected I/N" in refused.stderr
 
 
+@pytest.mark.slow
 def test_marks_by_hand_are_kept_and_counted(folder, handed_in, boxed):
     submissions, out = handed_in
     command = ["grade", folder, submissions, "-o", out]
@@ -357,6 +362,7 @@ def test_what_students_write_is_text_on_every_page(folder):
         assert "<script" not in page and "&lt;script&gt;" in page
 
 
+@pytest.mark.slow
 def test_the_written_answer_is_what_the_student_added(folder, boxed):
     book = json.loads((folder / "student.ipynb").read_text("utf-8"))
     text = "The loss is a distance plus a constant."
@@ -366,6 +372,7 @@ def test_the_written_answer_is_what_the_student_added(folder, boxed):
     assert record["written"] == text and record["notes"] == []
 
 
+@pytest.mark.slow
 def test_an_import_that_may_answer_a_question_is_noticed(folder, boxed):
     book = json.loads((folder / "student.ipynb").read_text("utf-8"))
     text = "from minidiff import score_matching, viz\nimport minidiff.gmm"
@@ -401,6 +408,7 @@ def test_arrays_and_ranges_are_lists_of_numbers():
         )
 
 
+@pytest.mark.slow
 def test_magics_are_not_run_but_capture_changes_nothing(folder, boxed):
     right = "def loss_floor(c, sigma, d):\n    return d / 2 * c**2 / (c**2 + sigma**2)"
     assignment = grade.Assignment.read(folder)
@@ -453,6 +461,7 @@ def test_students_are_read_off_the_paths(tmp_path):
         classroom.submissions(tmp_path / "nothing", None)
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_no_assignment_is_said(tmp_path):
     (tmp_path / "a.ipynb").touch()
     refused = run("grade", tmp_path, tmp_path, "-o", tmp_path / "o", "--unsafe", check=False)
@@ -511,6 +520,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_grades_go_to_the_platforms_by_one_command(tmp_path):
     (tmp_path / "grades.csv").write_text("student,q1,total,notes\n123,2,2,\n45,1,1,\n")
     (tmp_path / "canvas.csv").write_bytes(CANVAS.encode())

@@ -373,6 +373,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("label", "name", "n", "eta", "w", "seed"), CASES)
+@pytest.mark.slow
 def test_browser_draws_what_python_draws(tab, label, name, n, eta, w, seed):
     sampler = Sampler(tab)
     sampler.data.select_option(name)
@@ -402,6 +403,7 @@ def test_browser_draws_what_python_draws(tab, label, name, n, eta, w, seed):
     assert cloud == told(live().html)["clouds"][label]
 
 
+@pytest.mark.slow
 def test_browser_takes_any_width_depth_and_schedule(tab):
     sampler = Sampler(tab, 1)
     sampler.data.select_option("b")
@@ -416,6 +418,7 @@ def test_browser_takes_any_width_depth_and_schedule(tab):
     assert Sampler(tab).path() != sampler.path()  # each has its own state
 
 
+@pytest.mark.slow
 def test_browser_is_fast(tab):
     """600 points, 50 steps: what it takes depends on what else the machine does."""
     sampler = Sampler(tab)
@@ -449,6 +452,7 @@ def test_browser_is_fast(tab):
         assert min(seconds) < limit
 
 
+@pytest.mark.slow
 def test_browser_keyboard(tab):
     sampler = Sampler(tab)
     assert sampler.t.inner_text() == "t = 1000" and sampler.noise.inner_text() == "noise 1"
@@ -478,6 +482,7 @@ def test_browser_keyboard(tab):
     assert sampler.w.get_attribute("aria-valuetext") == "0.5"
 
 
+@pytest.mark.slow
 def test_browser_draws_the_same_again(tab):
     sampler = Sampler(tab)
     first = sampler.end()
@@ -488,6 +493,7 @@ def test_browser_draws_the_same_again(tab):
     tab.wrong.pop()  # the second request
 
 
+@pytest.mark.slow
 def test_browser_plays_to_the_end(tab):
     sampler = Sampler(tab)
     start = sampler.path()
@@ -513,6 +519,7 @@ def test_browser_plays_to_the_end(tab):
 
 
 @pytest.mark.parametrize("tab", [{"reduced_motion": "reduce"}], indirect=True)
+@pytest.mark.slow
 def test_browser_reduced_motion(tab):
     sampler = Sampler(tab)
     for t in (950, 900):
@@ -544,6 +551,7 @@ def test_browser_reduced_motion(tab):
 @pytest.mark.parametrize(
     "tab", [{"color_scheme": "light"}, {"color_scheme": "dark"}], indirect=True
 )
+@pytest.mark.slow
 def test_browser_is_legible_in_light_and_dark(tab):
     page = tab.locator(".minidiff-live svg").first.screenshot()
     corner = "#{:02x}{:02x}{:02x}".format(*pixels(page)[8, 8, :3])
@@ -554,6 +562,7 @@ def test_browser_is_legible_in_light_and_dark(tab):
 
 
 @pytest.mark.parametrize("tab", [{"java_script_enabled": False}], indirect=True)
+@pytest.mark.slow
 def test_browser_without_a_script(tab):
     assert tab.locator("svg").first.is_visible()
     assert not tab.locator("button").first.is_visible()
@@ -562,6 +571,7 @@ def test_browser_without_a_script(tab):
 @pytest.mark.parametrize(
     "tab", [{"viewport": {"width": width, "height": 800}} for width in (1280, 320)], indirect=True
 )
+@pytest.mark.slow
 def test_browser_nothing_overflows(tab):
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
     for control in tab.locator("button, input, select, output").all():
@@ -616,6 +626,7 @@ IMAGE_CASES = [
 
 
 @pytest.mark.parametrize(("label", "n", "eta", "w", "seed"), IMAGE_CASES)
+@pytest.mark.slow
 def test_browser_draws_the_images_that_python_draws(images_tab, label, n, eta, w, seed):
     sampler = loaded(images_tab)
     sampler.data.select_option(label)
@@ -633,6 +644,7 @@ def test_browser_draws_the_images_that_python_draws(images_tab, label, n, eta, w
     assert gap < 1e-6  # it is 1e-11; the page promises 1e-3
 
 
+@pytest.mark.slow
 def test_browser_takes_images_of_any_size_and_networks_of_any_depth(images_tab):
     sampler = loaded(images_tab, 1)
     sampler.data.select_option("b")
@@ -652,6 +664,7 @@ def test_browser_takes_images_of_any_size_and_networks_of_any_depth(images_tab):
         assert abs(tile[..., :3] - ((x.clamp(-1, 1) + 1) * 127.5).numpy()).max() <= 0.5
 
 
+@pytest.mark.slow
 def test_browser_loads_on_a_click_and_plays(images_tab):
     sampler = Sampler(images_tab)
     assert sampler.offer.inner_text() == "Load the network (405 kB)"
@@ -674,6 +687,7 @@ def test_browser_loads_on_a_click_and_plays(images_tab):
     assert Sampler(images_tab, 1).offer.is_visible()  # the other waits
 
 
+@pytest.mark.slow
 def test_browser_does_not_hang(images_tab):
     """It works for 24 ms at a time, and then finishes a piece: here an image, guided."""
     sampler = loaded(images_tab)
@@ -696,6 +710,7 @@ def test_browser_does_not_hang(images_tab):
     assert usual < 400
 
 
+@pytest.mark.slow
 def test_browser_shows_the_end_where_motion_is_reduced(browser, images_file):
     with opened(browser, images_file, reduced_motion="reduce") as tab:
         sampler = Sampler(tab)
@@ -717,6 +732,7 @@ def test_browser_shows_the_end_where_motion_is_reduced(browser, images_file):
     [{"viewport": {"width": 320, "height": 800}}, {"color_scheme": "dark"}, {}],
     ids=["narrow", "dark", "light"],
 )
+@pytest.mark.slow
 def test_browser_shows_images_everywhere(browser, images_file, options):
     with opened(browser, images_file, **options) as tab:
         for i in (0, 1):
@@ -735,12 +751,14 @@ def test_browser_shows_images_everywhere(browser, images_file, options):
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.slow
 def test_browser_without_a_script_shows_the_images(browser, images_file):
     with opened(browser, images_file, java_script_enabled=False) as tab:
         assert tab.locator("img").first.is_visible()
         assert not tab.locator("button").first.is_visible()
 
 
+@pytest.mark.slow
 def test_browser_loads_what_the_book_has_moved(browser, tmp_path):
     """From disk and without a network; once more after a failure."""
     body, (file,) = moved(live_images().html, tmp_path)

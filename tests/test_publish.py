@@ -126,6 +126,7 @@ def test_a_guessed_address_is_noticed(start):
     assert guesses({"a.md": text.encode()}) == {"a.md": {"some-one/minidiff"}}
 
 
+@pytest.mark.slow
 def test_the_buttons_of_a_page_follow_the_address(tree):
     """Renders one notebook, not executed, as the deployment does for the repository it runs in."""
     tool(tree, "address", ADDRESS=STAND_IN)
@@ -173,6 +174,7 @@ def run_git(tree, *command):
     return subprocess.run(run, cwd=tree, check=True, text=True, stdout=-1).stdout
 
 
+@pytest.mark.slow
 def test_executed_notebooks_go_to_the_branch_of_the_button(tree, tmp_path_factory):
     tool(tree, "address", ADDRESS=STAND_IN)
     assert "make book" in tool(tree, "executed").stderr
@@ -254,6 +256,7 @@ def test_a_link_that_leads_nowhere_is_named(tree, server):
     assert tool(tree, "links", NO_PROXY="127.0.0.1", REQUIRE_NETWORK="1").returncode == 1
 
 
+@pytest.mark.slow
 def test_every_notebook_runs_in_an_image_that_can_be_had(tree):
     commit(tree)
     (tree / "docker").write_text(

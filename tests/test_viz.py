@@ -528,6 +528,7 @@ def shade(player):
     return int(pixels(player.locator("img").get_attribute("src"))[0, 0, 0])
 
 
+@pytest.mark.slow
 def test_browser_keyboard(tab):
     first, second = (tab.locator(".minidiff-player").nth(i) for i in (0, 1))
     steps, eta = (first.locator("input").nth(i) for i in (0, 1))
@@ -542,6 +543,7 @@ def test_browser_keyboard(tab):
     assert shade(second) == 0  # each has its own state
 
 
+@pytest.mark.slow
 def test_browser_plays_to_the_end(tab):
     player = tab.locator(".minidiff-player").nth(2)
     button, output = player.locator("button"), player.locator("output")
@@ -564,6 +566,7 @@ def test_browser_plays_to_the_end(tab):
 
 
 @pytest.mark.parametrize("tab", [{"reduced_motion": "reduce"}], indirect=True)
+@pytest.mark.slow
 def test_browser_reduced_motion(tab):
     player = tab.locator(".minidiff-player").nth(2)
     button, output = player.locator("button"), player.locator("output")
@@ -575,6 +578,7 @@ def test_browser_reduced_motion(tab):
     assert output.inner_text() == "t = 0"
 
 
+@pytest.mark.slow
 def test_browser_turns_figures(tab):
     first, second = (tab.locator(".minidiff-player").nth(i) for i in (3, 4))
     slots = [player.locator(".frame") for player in (first, second)]
@@ -607,6 +611,7 @@ def test_browser_turns_figures(tab):
     [({"color_scheme": "light"}, (0, 0, 0)), ({"color_scheme": "dark"}, (255, 255, 255))],
     indirect=["tab"],
 )
+@pytest.mark.slow
 def test_browser_ink_is_that_of_the_page(tab, ink):
     player = tab.locator(".minidiff-player").nth(3)
     for key in ("Home", "End"):
@@ -617,6 +622,7 @@ def test_browser_ink_is_that_of_the_page(tab, ink):
 
 
 @pytest.mark.parametrize("tab", [{"viewport": {"width": 320, "height": 800}}], indirect=True)
+@pytest.mark.slow
 def test_browser_scrolls_a_figure_not_its_controls(tab):
     player = tab.locator(".minidiff-player").nth(3)
     box = player.locator(".frame")
@@ -630,6 +636,7 @@ def test_browser_scrolls_a_figure_not_its_controls(tab):
 
 
 @pytest.mark.parametrize("tab", [{"java_script_enabled": False}], indirect=True)
+@pytest.mark.slow
 def test_browser_without_a_script(tab):
     assert tab.locator("svg").last.is_visible()
     assert tab.locator("img").nth(1).is_visible() and not tab.locator("button").first.is_visible()
@@ -638,6 +645,7 @@ def test_browser_without_a_script(tab):
 @pytest.mark.parametrize(
     "tab", [{"viewport": {"width": width, "height": 800}} for width in (1280, 390)], indirect=True
 )
+@pytest.mark.slow
 def test_browser_nothing_overflows(tab):
     page = "document.documentElement.scrollWidth <= innerWidth"
     assert tab.evaluate(page)
