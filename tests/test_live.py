@@ -191,10 +191,18 @@ def test_the_book_moves_out_what_waits_for_a_click(tmp_path):
     minidiff_book.move_out(None, "search", "search.html", {}, None)
 
 
-def large():
-    net = stirred(width=8, depth=1, classes=4)
+def large(net):
     torch.nn.init.constant_(net.output.bias, 1e5)
     return net
+
+
+def refuses(call, error, message):
+    with pytest.raises(error, match=message) as raised:
+        call()
+    assert raised.type is error
+
+
+SMALL = {"width": 8, "depth": 1, "classes": 4}
 
 
 @pytest.mark.parametrize(
@@ -203,7 +211,11 @@ def large():
         ({"net": MLP(width=8)}, ValueError, "4 classes, .* 2 dimensions and None classes"),
         ({"net": MLP(width=8, classes=3)}, ValueError, "4 classes, .* got .* and 3 classes"),
         ({"net": MLP(3, 8, classes=4)}, ValueError, "net: expected one of 2 dim.* got one of 3"),
-        ({"net": large()}, ValueError, "float16 can hold, got others in output.bias"),
+        (
+            {"net": large(stirred(**SMALL))},
+            ValueError,
+            "float16 can hold, got others in output.bias",
+        ),
         ({"schedule": linear_schedule(99)}, ValueError, "schedule.T: expected an int >= 100"),
         ({"limits": (1, 1)}, ValueError, r"limits: expected .*, got \(1, 1\)"),
         ({"limits": (0, float("inf"))}, ValueError, "limits: expected"),
@@ -213,18 +225,10 @@ def large():
     ],
 )
 def test_refuses(more, error, message):
-    with pytest.raises(error, match=message) as raised:
-        live(**{"net": stirred(width=8, depth=1, classes=4)} | more)
-    assert raised.type is error
+    refuses(lambda: live(**{"net": stirred(**SMALL)} | more), error, message)
 
 
 PLAIN = {"width": 16, "classes": 10}
-
-
-def large_unet():
-    net = stirred(UNet, **PLAIN)
-    torch.nn.init.constant_(net.output.bias, 1e5)
-    return net
 
 
 @pytest.mark.parametrize(
@@ -235,7 +239,11 @@ def large_unet():
         ({"net": UNet(2, **PLAIN)}, ValueError, "1 or 3 channels, .* 2 channels, 0 image_ch"),
         ({"net": UNet(image_channels=1, **PLAIN)}, ValueError, "1 image_channels and patch 1"),
         ({"net": UNet(patch=2, **PLAIN)}, ValueError, "0 image_channels and patch 2"),
-        ({"net": large_unet()}, ValueError, "float16 can hold, got others in output.bias"),
+        (
+            {"net": large(stirred(UNet, **PLAIN))},
+            ValueError,
+            "float16 can hold, got others in output.bias",
+        ),
         ({"schedule": linear_schedule(99)}, ValueError, "schedule.T: expected an int >= 100"),
         ({"size": (8, 3)}, ValueError, "size: expected an int >= 4, got 3"),
         ({"size": (8.0, 8)}, TypeError, "size: expected an int"),
@@ -245,9 +253,7 @@ def large_unet():
     ],
 )
 def test_images_refuse(more, error, message):
-    with pytest.raises(error, match=message) as raised:
-        live_images(**{"net": stirred(UNet, **PLAIN)} | more)
-    assert raised.type is error
+    refuses(lambda: live_images(**{"net": stirred(UNet, **PLAIN)} | more), error, message)
 
 
 # --- in a browser ---

@@ -23,11 +23,13 @@ def cache() -> JupyterCacheAbstract:
     return get_cache(BUILD / ".jupyter_cache")
 
 
+def _sources() -> str:
+    return ledger.fingerprint("minidiff", "requirements.txt")
+
+
 def are_of_these_sources() -> bool:
     """Says whether the stored results were made by the package as it is."""
-    return STAMP.exists() and STAMP.read_text() == ledger.fingerprint(
-        "minidiff", "requirements.txt"
-    )
+    return STAMP.exists() and STAMP.read_text() == _sources()
 
 
 def drop_stale() -> None:
@@ -36,16 +38,17 @@ def drop_stale() -> None:
         for folder in (".jupyter_cache", "jupyter_execute"):
             shutil.rmtree(BUILD / folder, ignore_errors=True)
         BUILD.mkdir(exist_ok=True)
-        STAMP.write_text(ledger.fingerprint("minidiff", "requirements.txt"))
+        STAMP.write_text(_sources())
 
 
 def missing() -> list[Path]:
     """Returns the notebooks of the book without a stored result."""
     drop_stale()
+    results = cache()
 
     def stored(path: Path) -> bool:
         try:
-            cache().match_cache_file(str(path))
+            results.match_cache_file(str(path))
         except KeyError:
             return False
         return True

@@ -107,9 +107,10 @@ def write_executed() -> None:
         sys.exit("publish: no stored results of these sources: run make book")
     shutil.rmtree(EXECUTED, ignore_errors=True)
     (EXECUTED / "book").mkdir(parents=True)
+    results = executed.cache()
     for path in notebooks.notebooks():
         try:
-            _, book = executed.cache().merge_match_into_file(path)
+            _, book = results.merge_match_into_file(path)
         except KeyError:
             sys.exit(f"publish: no stored results of {path.name}: run make book")
         text = json.dumps(book, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
